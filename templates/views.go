@@ -1,0 +1,116 @@
+package templates
+
+import "strings"
+
+// A View is the data of one page: one of the types below. Addresses in it may be absolute or paths; html/template
+// escapes them and refuses every scheme but http, https and mailto.
+type View interface {
+	page() string     // name of the file in pages/
+	titles() []string // keys of its title, best first
+}
+
+// Register asks a fan to allow snsapi_userinfo: unknown fans once, and known ones, who may say "not now", when their profile
+// has grown old. Without a LoginURL (no login is in progress) it offers a
+// button to /login instead.
+type Register struct {
+	LoginURL   string // /login/official-account?scope=userinfo&…: the one link to WeChat's consent (#register)
+	NotNowURL  string // lands without a fresh profile (#not-now); "" for fans who have none yet
+	PrivacyURL string // privacy policy (#privacy); "" if not configured
+	TermsURL   string // terms of service (#terms); "" if not configured
+}
+
+// Refused follows a refusal on WeChat's consent sheet.
+type Refused struct {
+	RegisterURL string // the register page again (#again); without it a button to LoginURL (#login)
+	LoginURL    string // default /login
+}
+
+// Snapshot tells a visitor in WeChat's snapshot mode what to tap.
+type Snapshot struct {
+	LoginURL string // for when they have left that mode (#login); default /login
+}
+
+// CookiesOff tells how to let the browser keep cookies.
+type CookiesOff struct {
+	LoginURL string // #login; default /login
+}
+
+// Error says in words what an error answer says in JSON.
+type Error struct {
+	Status    int    // HTTP status of the answer
+	Kind      string // its error code, such as "invalid_request"; an unknown one reads as "server_error"
+	Detail    Detail // a more fitting sentence than the code's own; "" for none
+	RequestID string // shown, so that a visitor can quote it; "" hides the line
+	LoginURL  string // where the button leads (#login); default /login, and / where a new login would not help
+}
+
+// Detail names a sentence for one cause among those that share an error code.
+type Detail string
+
+// The details that Error knows. An unknown one falls back to the sentence of the code.
+const (
+	DetailProviderNotConfigured Detail = "provider_not_configured" // this browser's login is not set up: open the link in WeChat
+	DetailBlocked               Detail = "blocked"                 // the fan is blocked
+	DetailReturnTo              Detail = "return_to"               // the return address is not allowed
+	DetailCrossSite             Detail = "cross_site"              // the request came from another site
+)
+
+// Scan shows the login address as a QR code to browsers that are not WeChat's.
+type Scan struct {
+	URL     string // the absolute login address: in the code, and as text to copy (#url)
+	QR      QRCode // NewQRCode(URL); the zero value (the address was too long) shows the text alone
+	SelfURL string // path and query of this page, so that the language switch keeps them; "" keeps the path alone
+}
+
+// Home greets whoever the ID-token cookie names. Which half shows without a script is decided by SignedIn, with one by the
+// cookie.
+type Home struct {
+	LoginURL     string   // #login; default /login?return_to=/
+	LogoutURL    string   // action of the form #logout; default /logout
+	FormToken    string   // hidden field form_token of #logout; "" leaves it out
+	IDCookieName string   // the cookie that static/home.js reads
+	SignedIn     bool     // the request carried a good access token
+	ImageHosts   []string // the img-src entries of avatars, "https://host" or "host"; a picture from elsewhere becomes a letter
+}
+
+func (Register) page() string   { return "register" }
+func (Refused) page() string    { return "refused" }
+func (Snapshot) page() string   { return "snapshot" }
+func (CookiesOff) page() string { return "cookies_off" }
+func (Error) page() string      { return "error" }
+func (Scan) page() string       { return "scan" }
+func (Home) page() string       { return "home" }
+
+func (Refused) titles() []string    { return []string{"refused.title"} }
+func (Snapshot) titles() []string   { return []string{"snapshot.title"} }
+func (CookiesOff) titles() []string { return []string{"cookies_off.title"} }
+func (Scan) titles() []string       { return []string{"scan.title"} }
+func (Home) titles() []string       { return []string{"home.title"} }
+
+func (r Register) titles() []string {
+	switch {
+	case r.LoginURL == "":
+		return []string{"register.over_title"}
+	case r.NotNowURL != "":
+		return []string{"register.update_title"}
+	}
+	return []string{"register.title"}
+}
+
+func (e Error) titles() []string {
+	return []string{"error.detail." + string(e.Detail) + ".title", "error." + e.Kind + ".title", "error.server_error.title"}
+}
+
+func (s Scan) self() string { return s.SelfURL }
+
+// ImageHostList is ImageHosts as one attribute value.
+func (h Home) ImageHostList() string { return strings.Join(h.ImageHosts, " ") }
+
+// ContentSecurityPolicy is the strictest policy every page works under. imageSources ("https://thirdwx.qlogo.cn") are for
+// the home page's avatar; the other pages load nothing from elsewhere. The data: images are icons inside weui's style
+// sheet. Browsers hold the redirect of a form to form-action too, so a logout by form must come back to this origin.
+func ContentSecurityPolicy(imageSources ...string) string {
+	images := strings.Join(append([]string{"'self'", "data:"}, imageSources...), " ")
+	return "default-src 'none'; style-src 'self'; script-src 'self'; img-src " + images +
+		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+}
