@@ -1,0 +1,172 @@
+package wechat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// caller makes the calls of one client.
+type caller struct {
+	base    string // "https://api.weixin.qq.com"
+	http    *http.Client
+	now     func() time.Time
+	timeout time.Duration
+}
+
+// call is one request to WeChat: always a GET, with everything in its query.
+type call struct {
+	op      string   // path below the base, such as "sns/userinfo"; also Error.Op
+	query   string   // encoded
+	private []string // values in query that no error may show
+	once    bool     // the request spends a code: never send it twice
+}
+
+const (
+	maxAnswer  = 1 << 20 // bytes; the largest documented answer has about 2 KiB
+	codeBusy   = -1      // "system error": WeChat's own word for "try again"
+	retryFloor = 100 * time.Millisecond
+)
+
+// get makes the call and returns the answer, which has no errcode but may
+// still lack what the caller needs. All of it, the repeat included, happens
+// within one deadline.
+func (c *caller) get(ctx context.Context, r call) (answer, error) {
+	limited, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+
+	a, err := c.try(limited, r)
+	if err != nil && err.Code == codeBusy && !r.once && pause(limited) {
+		a, err = c.try(limited, r)
+	}
+	if err == nil {
+		return a, nil
+	}
+	if err.Code == 0 && errors.Is(ctx.Err(), context.Canceled) {
+		// The caller has left; that says nothing about WeChat.
+		return answer{}, &Error{Op: r.op, Message: "cancelled by the caller", kind: errCancelled, cause: context.Canceled}
+	}
+	return answer{}, err
+}
+
+// pause waits 100 to 200 ms before a repeat, and reports whether there is
+// still time for one.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(retryFloor + rand.N(retryFloor))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *caller) try(ctx context.Context, r call) (answer, *Error) {
+	body, err := c.fetch(ctx, r)
+	if err != nil {
+		return answer{}, r.unreachable(err)
+	}
+	a, err := parseAnswer(body)
+	if err != nil {
+		return answer{}, r.busy(err.Error())
+	}
+	code, err := a.errcode()
+	if err != nil {
+		return answer{}, r.busy(err.Error())
+	}
+	if code != 0 {
+		message, _ := a.text("errmsg")
+		return answer{}, &Error{Op: r.op, Code: code, Message: r.clean(message)}
+	}
+	return a, nil
+}
+
+func (c *caller) fetch(ctx context.Context, r call) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/"+r.op+"?"+r.query, nil)
+	if err != nil {
+		return nil, err
+	}
+	if r.once {
+		sendOnce(req)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("HTTP status %d", resp.StatusCode)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxAnswer {
+		return nil, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+	}
+	return body, nil
+}
+
+// sendOnce keeps net/http from sending req again. Its transport repeats a GET
+// without a body by itself when a kept-alive connection breaks before the
+// answer, which would send a code twice. A body that cannot be rewound forbids
+// that; this one is empty, and saying "identity" keeps the transport from
+// announcing it or probing its length: what goes over the wire is a plain GET.
+func sendOnce(req *http.Request) {
+	req.Body = io.NopCloser(strings.NewReader(""))
+	req.TransferEncoding = []string{"identity"}
+}
+
+// unreachable turns an error of net/http into ours. Its text is kept without
+// the URL; the error itself is dropped, since it could print more than we do.
+func (r call) unreachable(err error) *Error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
+		return &Error{Op: r.op, Message: "no answer in time", kind: ErrBusy, cause: context.DeadlineExceeded}
+	}
+	if _, ok := errors.AsType[textproto.ProtocolError](err); ok {
+		return r.busy("the header of the answer is malformed")
+	}
+	// Between quotes net/http repeats what the other side sent, which may be our
+	// own URL.
+	text, _, _ := strings.Cut(err.Error(), `"`)
+	return r.busy(strings.TrimRight(text, ": "))
+}
+
+// busy is the error for an answer that did not come or makes no sense.
+func (r call) busy(message string) *Error {
+	return &Error{Op: r.op, Message: r.clean(message), kind: ErrBusy}
+}
+
+// clean makes text from outside fit for a log line: without characters that
+// act on a terminal, without our private values, and short. In this order, so
+// that dropping or cutting cannot put a private value together again.
+func (r call) clean(text string) string {
+	text = printable(text)
+	for _, value := range r.private {
+		if len(value) < minPrivate {
+			continue
+		}
+		text = strings.ReplaceAll(text, value, redacted)
+		text = strings.ReplaceAll(text, url.QueryEscape(value), redacted)
+	}
+	return shorten(text, maxMessage)
+}
+
+const (
+	// A real code or secret has 32 characters. Blotting out every occurrence of
+	// one or two letters would only spoil the message.
+	minPrivate = 4
+	maxMessage = 200 // characters of Error.Message
+)

@@ -1,0 +1,44 @@
+// Package wechat holds typed clients for the two WeChat logins: web
+// authorisation of an official account (公众号网页授权) and the login of a mini
+// program (小程序登录). Its one job is to say who a visitor is; it stores nothing
+// and knows neither fans nor tokens of ours.
+//
+//	official account: AuthorizeURL → the browser comes back with a code → Exchange → UserInfo
+//	mini program:     wx.login gives a code → Login
+//
+// Every call goes through one request function (call.go) with a deadline, a
+// limit on the size of the answer and no redirects. WeChat reports errors
+// inside answers with status 200, so success is judged by the payload alone:
+// no errcode, and an openid (answer.go).
+//
+// # Errors
+//
+// Every failed call returns an [*Error]. Match it with [errors.Is] against
+// [ErrInvalidCode], [ErrBusy], [ErrRateLimited], [ErrMisconfigured],
+// [ErrInvalidToken], [ErrInvalidRefreshToken] and [ErrForbidden]; exactly one
+// of them fits, unless the caller cancelled its context: then only
+// [context.Canceled] does. [Explain] tells an operator what a code of WeChat's
+// means and where in WeChat's consoles to look.
+//
+// # Secrets
+//
+// WeChat wants the app secret in the query of the URL, and the errors of
+// net/http print URLs. No error of this package holds the URL of a call, and
+// an answer that echoes a secret, code, token or openid is redacted. [Secret]
+// prints as "[redacted]" in every verb of fmt, in log/slog and in
+// encoding/json.
+//
+// # What is sent twice, and what never
+//
+// A code is spent by its first use, so Exchange and Login send it at most
+// once: this package does not repeat the call, and it keeps net/http from
+// repeating it on a connection that breaks. UserInfo reads and Refresh extends
+// (the answer to a repeat is the same token, wechat-protocol §1.3); both are
+// tried once more if WeChat answers -1, inside the same deadline.
+//
+// A call takes CallTimeout at most. A login that makes several of them should
+// pass a context with a deadline for them all.
+//
+// Facts about WeChat cite sections of the project's protocol notes as
+// "wechat-protocol §1.2".
+package wechat

@@ -1,0 +1,68 @@
+package wechat_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"wxbridge/wechat"
+)
+
+func TestWX01_SecretsDoNotPrint(t *testing.T) {
+	const value = "hunter2hunter2"
+	s := wechat.Secret(value)
+	api := &wechat.API{}
+	app := wechat.App{ID: appID, Secret: s}
+	official, err := wechat.NewOfficial(api, app, wechat.OfficialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mini, err := wechat.NewMiniProgram(api, app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	carriers := map[string]any{
+		"a secret":            s,
+		"a pointer to one":    &s,
+		"an app":              app,
+		"a list of apps":      []wechat.App{app},
+		"a map of secrets":    map[string]wechat.Secret{"s": s},
+		"a token":             wechat.UserToken{AccessToken: s, RefreshToken: s},
+		"a session":           &wechat.Session{OpenID: "o", Key: s},
+		"an official account": official,
+		"its value":           *official,
+		"a mini program":      mini,
+		"its value too":       *mini,
+	}
+	for name, carrier := range carriers {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%10.3v", "%T"} {
+				fmt.Fprintf(&out, verb+"\n", carrier)
+			}
+			fmt.Fprintln(&out, carrier)
+			slog.New(slog.NewTextHandler(&out, nil)).Info("x", "carrier", carrier)
+			slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "carrier", carrier)
+			if text, err := json.Marshal(carrier); err == nil {
+				out.Write(text)
+			}
+			if text, err := xml.Marshal(carrier); err == nil {
+				out.Write(text)
+			}
+			hexed := fmt.Sprintf("%x", value)
+			if got := out.String(); strings.Contains(got, value) || strings.Contains(strings.ToLower(got), hexed) {
+				t.Errorf("the value is shown:\n%s", got)
+			}
+		})
+	}
+	if s.Reveal() != value {
+		t.Errorf("Reveal gives %q", s.Reveal())
+	}
+	if got := fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s); got != strings.TrimSpace(strings.Repeat("[redacted] ", 5)) {
+		t.Errorf("got %q", got)
+	}
+}
