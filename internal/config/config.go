@@ -1,0 +1,119 @@
+// Package config reads the bridge's settings from the environment, checks every one of them and reports all
+// faults at once. It starts nothing and connects to nothing.
+//
+// A setting is a variable named WXBRIDGE_…; variables.go lists them all. Load turns them into a Config whose values
+// are normalised and safe to use as they are: whoever holds a Config need not check again.
+package config
+
+import (
+	"net/url"
+	"time"
+)
+
+// Prefix begins the name of every variable that is ours.
+const Prefix = "WXBRIDGE_"
+
+// Config is a checked configuration.
+type Config struct {
+	PublicURL *url.URL // scheme and host as browsers see them, lower case, without path, default port or trailing slash
+	Listen    string   // host:port
+	Database  string   // "sqlite://PATH"
+	Secret    Secret   // at least 32 bytes; seals flow cookies, session keys and signing keys
+
+	ReturnOrigins   []string // origins a return_to may name, "https://h5.example.com"
+	DefaultReturnTo string   // a path of ours, or a URL on the origin of PublicURL or one of ReturnOrigins
+	CookieDomain    string   // "" keeps cookies to the host of PublicURL
+	TrustedProxies  []string // networks in CIDR form whose X-Forwarded-* is believed
+	DomainFiles     string   // folder of WeChat's domain ownership files; "" has none
+
+	ProfilePolicy ProfilePolicy
+	PrivacyURL    string // "" has none
+	TermsURL      string // "" has none
+	SessionTTL    time.Duration
+
+	Official    OfficialApp // zero: not configured
+	MiniProgram App         // zero: not configured
+
+	JWTTTL      time.Duration
+	JWTAudience string // aud of access tokens; never ClientID
+	JWKSMaxAge  time.Duration
+
+	WeChatAPIURL  *url.URL // https://api.weixin.qq.com
+	WeChatOpenURL *url.URL // https://open.weixin.qq.com
+	WeChatMPURL   *url.URL // https://mp.weixin.qq.com
+
+	// SecretFiles names the files that secrets were read from, so that the start can look at their modes.
+	SecretFiles []string
+}
+
+// ClientID is the client_id of access tokens and the aud of ID tokens.
+const ClientID = "wxbridge"
+
+// App is an appid with its secret.
+type App struct {
+	ID     string // "wx" and 16 hexadecimal digits
+	Secret Secret
+}
+
+// Configured reports whether the app was named in the environment.
+func (a App) Configured() bool { return a.ID != "" }
+
+// OfficialApp is an official account and how its authorize links look.
+type OfficialApp struct {
+	App
+	ConnectRedirect bool // adds connect_redirect=1
+	ForcePopup      bool // adds forcePopup=true
+}
+
+// ProfilePolicy says which known fans are asked for their profile again. The zero value, "unknown", asks only
+// unknown fans and guests.
+type ProfilePolicy struct {
+	Never  bool          // nobody is asked
+	MaxAge time.Duration // fans whose profile is older are asked too; 0 asks none of them
+}
+
+// Load checks the variables of environ whose names begin with Prefix; others are ignored. readFile reads the file a
+// …_FILE variable names. Every fault found is in the error, which is of type Faults; it never holds a value.
+func Load(environ map[string]string, readFile func(name string) ([]byte, error)) (Config, error) {
+	l := &loader{}
+	settings, secretFiles := l.resolve(environ, readFile)
+	v := l.parse(settings)
+
+	c := Config{SecretFiles: secretFiles}
+	c.PublicURL = l.publicURL(v.PublicURL)
+	c.Listen = l.listen(v.Listen)
+	c.Database = l.database(v.Database)
+	c.Secret = l.sealingSecret(v.Secret)
+
+	c.ReturnOrigins = l.returnOrigins(v.ReturnOrigins)
+	c.DefaultReturnTo = l.defaultReturnTo(v.DefaultReturnTo, c.PublicURL, c.ReturnOrigins)
+	c.CookieDomain = l.cookieDomain(v.CookieDomain, c.PublicURL)
+	c.TrustedProxies = l.trustedProxies(v.TrustedProxies)
+	c.DomainFiles = l.folder("DOMAIN_FILES", v.DomainFiles)
+
+	c.ProfilePolicy = l.profilePolicy(v.ProfilePolicy)
+	c.PrivacyURL = l.link("PRIVACY_URL", v.PrivacyURL)
+	c.TermsURL = l.link("TERMS_URL", v.TermsURL)
+	c.SessionTTL = l.duration("SESSION_TTL", v.SessionTTL, time.Second, 400*24*time.Hour)
+
+	c.Official = OfficialApp{
+		App:             l.app("OFFICIAL", v.OfficialAppID, v.OfficialAppSecret),
+		ConnectRedirect: v.OfficialConnectRedirect,
+		ForcePopup:      v.OfficialForcePopup,
+	}
+	c.MiniProgram = l.app("MINIPROGRAM", v.MiniProgramAppID, v.MiniProgramAppSecret)
+	l.apps(v)
+
+	c.JWTTTL = l.duration("JWT_TTL", v.JWTTTL, time.Second, 30*24*time.Hour)
+	c.JWTAudience = l.audience(v.JWTAudience, c.PublicURL)
+	c.JWKSMaxAge = l.duration("JWKS_MAX_AGE", v.JWKSMaxAge, 0, 24*time.Hour)
+
+	c.WeChatAPIURL = l.upstream("WECHAT_API_URL", v.WeChatAPIURL, c.PublicURL)
+	c.WeChatOpenURL = l.upstream("WECHAT_OPEN_URL", v.WeChatOpenURL, c.PublicURL)
+	c.WeChatMPURL = l.upstream("WECHAT_MP_URL", v.WeChatMPURL, c.PublicURL)
+
+	if err := l.err(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
