@@ -1,0 +1,251 @@
+package jwtauth
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// The signature algorithms of RFC 7518 and RFC 8037 that a [Verifier] knows. A
+// key has exactly one of them, and a token must name the one of its key.
+const (
+	ES256 = "ES256" // ECDSA on P-256
+	EdDSA = "EdDSA" // Ed25519
+	RS256 = "RS256" // RSA of 2,048 to 8,192 bits, PKCS #1 v1.5
+)
+
+// maxKeyIDBytes bounds kid, in keys and in tokens.
+const maxKeyIDBytes = 128
+
+// KeySource finds the key a token names. [KeySet] and [RemoteKeySet] are the two
+// kinds there are.
+type KeySource interface {
+	// Key returns the key whose id is exactly kid. A kid nobody has published is
+	// [ErrUnknownKey]; any other error means that the question has no answer now.
+	Key(ctx context.Context, kid string) (Key, error)
+}
+
+// Key is a public key with its id and algorithm, and the private key too where
+// this process signs with it. It is immutable, cheap to copy, and prints as its
+// algorithm and id only. The zero Key is no key.
+type Key struct {
+	m *keyMaterial // behind a pointer, so that no formatting verb can reach the private key
+}
+
+type keyMaterial struct {
+	id      string
+	method  jwt.SigningMethod
+	public  crypto.PublicKey
+	private crypto.Signer // nil: verifies only
+
+	accessHeader, idHeader string // encoded JOSE headers, empty unless private is set
+}
+
+// GenerateKey makes an ES256 key whose id is its thumbprint (RFC 7638).
+func GenerateKey() (Key, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Key{}, fmt.Errorf("jwtauth: generate key: %w", err)
+	}
+	kid, err := thumbprint(&private.PublicKey)
+	if err != nil {
+		return Key{}, err
+	}
+	return newKey(kid, &private.PublicKey, private)
+}
+
+// ParsePrivateKey reads a signing key from the PKCS #8 DER that
+// [Key.MarshalPrivate] writes.
+func ParsePrivateKey(kid string, pkcs8 []byte) (Key, error) {
+	parsed, err := x509.ParsePKCS8PrivateKey(pkcs8)
+	if err != nil {
+		// The cause could describe the key's bytes; its kind is all a log needs.
+		return Key{}, errors.New("jwtauth: private key is not PKCS #8")
+	}
+	private, ok := parsed.(crypto.Signer)
+	if !ok {
+		return Key{}, fmt.Errorf("jwtauth: %T cannot sign", parsed)
+	}
+	return newKey(kid, private.Public(), private)
+}
+
+// NewPublicKey makes a key that verifies only, for a service that holds a public
+// key instead of fetching it: *ecdsa.PublicKey on P-256, ed25519.PublicKey, or
+// *rsa.PublicKey of 2,048 to 8,192 bits.
+func NewPublicKey(kid string, public crypto.PublicKey) (Key, error) {
+	return newKey(kid, public, nil)
+}
+
+func newKey(kid string, public crypto.PublicKey, private crypto.Signer) (Key, error) {
+	if kid == "" || len(kid) > maxKeyIDBytes {
+		return Key{}, fmt.Errorf("jwtauth: key id must have 1 to %d bytes", maxKeyIDBytes)
+	}
+	method, err := methodFor(public)
+	if err != nil {
+		return Key{}, err
+	}
+	m := &keyMaterial{id: kid, method: method, public: public, private: private}
+	if private != nil {
+		if m.accessHeader, err = encodeHeader(method.Alg(), kid, typAccess); err != nil {
+			return Key{}, err
+		}
+		if m.idHeader, err = encodeHeader(method.Alg(), kid, typID); err != nil {
+			return Key{}, err
+		}
+	}
+	return Key{m}, nil
+}
+
+// methodFor is the one place where a kind of key gets its algorithm.
+func methodFor(public crypto.PublicKey) (jwt.SigningMethod, error) {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		if k == nil || k.Curve != elliptic.P256() {
+			return nil, errors.New("jwtauth: elliptic-curve key is not on P-256")
+		}
+		if _, err := k.Bytes(); err != nil {
+			return nil, errors.New("jwtauth: elliptic-curve key is not a point of P-256")
+		}
+		return jwt.SigningMethodES256, nil
+	case ed25519.PublicKey:
+		if len(k) != ed25519.PublicKeySize {
+			return nil, errors.New("jwtauth: Ed25519 key has the wrong length")
+		}
+		return jwt.SigningMethodEdDSA, nil
+	case *rsa.PublicKey:
+		if k == nil || k.N == nil || k.N.BitLen() < 2048 || k.N.BitLen() > 8192 {
+			return nil, errors.New("jwtauth: RSA key must have 2,048 to 8,192 bits")
+		}
+		return jwt.SigningMethodRS256, nil
+	default:
+		return nil, fmt.Errorf("jwtauth: unsupported key type %T", public)
+	}
+}
+
+// ID returns the key id, the kid of the tokens it signs.
+func (k Key) ID() string {
+	if k.m == nil {
+		return ""
+	}
+	return k.m.id
+}
+
+// Alg returns the key's one algorithm, such as [ES256].
+func (k Key) Alg() string {
+	if k.m == nil {
+		return ""
+	}
+	return k.m.method.Alg()
+}
+
+// Public returns the public key in the standard library's type.
+func (k Key) Public() crypto.PublicKey {
+	if k.m == nil {
+		return nil
+	}
+	return k.m.public
+}
+
+// MarshalPrivate returns the private key as PKCS #8 DER, in the clear: seal it
+// before it is stored. It fails for a key that verifies only.
+func (k Key) MarshalPrivate() ([]byte, error) {
+	if !k.canSign() {
+		return nil, errors.New("jwtauth: key has no private part")
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(k.m.private)
+	if err != nil {
+		return nil, fmt.Errorf("jwtauth: marshal private key: %w", err)
+	}
+	return der, nil
+}
+
+// Format prints the algorithm and the id under every verb.
+func (k Key) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, k.Alg()+" key "+k.ID())
+}
+
+func (k Key) canSign() bool { return k.m != nil && k.m.private != nil }
+
+// KeySet is the key a process signs with and all keys it accepts. It is safe for
+// concurrent use, and [KeySet.Replace] changes it as a whole.
+type KeySet struct {
+	current atomic.Pointer[keySetState]
+}
+
+type keySetState struct {
+	signing Key
+	byID    map[string]Key
+	jwks    []byte
+}
+
+// NewKeySet makes a set that signs with one key and verifies with it and all
+// others given. It fails if signing has no private part or two different keys
+// share an id.
+func NewKeySet(signing Key, verifying ...Key) (*KeySet, error) {
+	s := &KeySet{}
+	if err := s.Replace(signing, verifying...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Replace exchanges all keys at once. On an error the set stays as it was.
+func (s *KeySet) Replace(signing Key, verifying ...Key) error {
+	if !signing.canSign() {
+		return errors.New("jwtauth: signing key has no private part")
+	}
+	state := &keySetState{signing: signing, byID: map[string]Key{signing.ID(): signing}}
+	all := []Key{signing}
+	for _, k := range verifying {
+		if k.m == nil {
+			return errors.New("jwtauth: empty key in key set")
+		}
+		known, ok := state.byID[k.ID()]
+		if ok && !samePublicKey(known, k) {
+			return fmt.Errorf("jwtauth: two keys share the id %q", k.ID())
+		}
+		if !ok {
+			state.byID[k.ID()] = k
+			all = append(all, k)
+		}
+	}
+	jwks, err := encodeJWKS(all)
+	if err != nil {
+		return err
+	}
+	state.jwks = jwks
+	s.current.Store(state)
+	return nil
+}
+
+// Key returns the key with exactly this id, or [ErrUnknownKey].
+func (s *KeySet) Key(_ context.Context, kid string) (Key, error) {
+	k, ok := s.current.Load().byID[kid]
+	if !ok {
+		return Key{}, ErrUnknownKey
+	}
+	return k, nil
+}
+
+// Signing returns the key that signs now.
+func (s *KeySet) Signing() Key { return s.current.Load().signing }
+
+// JWKS returns the set's public keys as a JWK Set (RFC 7517), the signing key
+// first. The caller owns the bytes.
+func (s *KeySet) JWKS() []byte { return append([]byte(nil), s.current.Load().jwks...) }
+
+func samePublicKey(a, b Key) bool {
+	p, ok := a.m.public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && p.Equal(b.m.public)
+}

@@ -1,0 +1,123 @@
+package jwtauth
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Source says where in a request a token was found.
+type Source int
+
+const (
+	SourceNone   Source = iota // no credential
+	SourceBearer               // Authorization: Bearer
+	SourceCookie               // one of the cookies asked for
+)
+
+func (s Source) String() string {
+	switch s {
+	case SourceBearer:
+		return "bearer"
+	case SourceCookie:
+		return "cookie"
+	default:
+		return "none"
+	}
+}
+
+// TokenFromRequest finds the token of a request. It does not verify it.
+//
+// A Bearer header (RFC 6750 §2.1, scheme in any case) decides alone: if it is
+// malformed, empty or too long the answer is an error matching [ErrInvalid] and
+// [SourceBearer], even beside a good cookie. More than one Authorization header
+// is such an error too. Other schemes are not ours and are passed over.
+//
+// Without a Bearer header the cookies are looked at in the order given, and the
+// first name that is present decides. A value that is empty, repeated, too long
+// or has a character no token has counts as no credential. Tokens in queries and
+// bodies are never looked at.
+func TokenFromRequest(r *http.Request, cookieNames ...string) (raw string, source Source, err error) {
+	raw, present, err := bearerToken(r.Header["Authorization"])
+	if present {
+		return raw, SourceBearer, err
+	}
+	for _, name := range cookieNames {
+		raw, present := cookieToken(r.Header["Cookie"], name)
+		if raw != "" {
+			return raw, SourceCookie, nil
+		}
+		if present {
+			return "", SourceNone, nil
+		}
+	}
+	return "", SourceNone, nil
+}
+
+func bearerToken(headers []string) (token string, present bool, err error) {
+	if len(headers) > 1 {
+		return "", true, refusal("more than one Authorization header")
+	}
+	if len(headers) == 0 {
+		return "", false, nil
+	}
+	const scheme = "bearer"
+	value := strings.TrimSpace(headers[0])
+	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+		return "", false, nil
+	}
+	rest := value[len(scheme):]
+	if rest != "" && isSchemeByte(rest[0]) {
+		return "", false, nil // a longer scheme name
+	}
+	token = strings.TrimLeft(rest, " ")
+	if !isTokenText(token) {
+		return "", true, refusal("malformed Bearer header")
+	}
+	return token, true, nil
+}
+
+// cookieToken reads the Cookie headers itself: net/http drops malformed cookies
+// silently, so that of a bad and a good one of the same name it would show the
+// good one only.
+func cookieToken(headers []string, name string) (token string, present bool) {
+	for _, header := range headers {
+		for pair := range strings.SplitSeq(header, ";") {
+			n, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
+			if strings.TrimRight(n, " \t") != name {
+				continue
+			}
+			if present {
+				return "", true
+			}
+			present = true
+			token = value
+		}
+	}
+	if !isTokenText(token) {
+		return "", present
+	}
+	return token, present
+}
+
+// isTokenText reports whether s has only the characters of a compact JWS, and a
+// length a verifier takes.
+func isTokenText(s string) bool {
+	if s == "" || len(s) > MaxTokenBytes {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+// isSchemeByte reports whether c can be part of a scheme's name (RFC 9110 §5.6.2).
+func isSchemeByte(c byte) bool {
+	return isAlphanumeric(c) || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}
+
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+}
