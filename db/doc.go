@@ -1,0 +1,22 @@
+// Package db keeps what the bridge knows: fans and their identities, signing
+// keys and revocations.
+//
+// The interfaces ([FanStore], [KeyStore], [RevocationStore], together [Store])
+// say what a store does; [Open] gives the one for a URL. Every method answers
+// once its work is on disk, or with an error: a registration that was
+// answered survives a crash of the process or of the machine.
+//
+// Where to look:
+//
+//	fan.go         fans, identities, logins and the promises of FanStore
+//	link.go        the rules: what a login changes, who is merged with whom
+//	login.go       SaveLogin, the one transaction that applies them
+//	fans.go        the other reads and writes of fans
+//	keys.go, revocation.go
+//	store.go       Open and the errors
+//	sqlite.go      connections and their settings
+//	writer.go      one writer, many callers: group commit
+//	migrate.go     the schema, migrations/*.sql
+//
+// Package dbtest holds the suite every engine passes.
+package db

@@ -1,0 +1,305 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	fanColumns = `id, nickname, avatar_url, phone, language, role, status,
+  registered_at, profile_at, consented_at, created_at, updated_at, last_login_at`
+
+	selectFan = `SELECT ` + fanColumns + ` FROM fans WHERE id = ?1`
+
+	insertFan = `INSERT INTO fans (` + fanColumns + `)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`
+
+	updateFan = `UPDATE fans SET nickname = ?2, avatar_url = ?3, phone = ?4, language = ?5, role = ?6, status = ?7,
+  registered_at = ?8, profile_at = ?9, consented_at = ?10, created_at = ?11, updated_at = ?12, last_login_at = ?13
+WHERE id = ?1`
+
+	touchFan = `UPDATE fans SET last_login_at = ?2 WHERE id = ?1`
+
+	deleteFan = `DELETE FROM fans WHERE id = ?1`
+
+	// The large columns of an identity are never read here: a login only
+	// replaces them.
+	selectKnown = `SELECT open_account, unionid, scope, subscribed, ` + fanColumns + `
+FROM (SELECT fan_id, open_account, unionid, scope, subscribed FROM identities
+      WHERE provider = ?1 AND appid = ?2 AND openid = ?3) JOIN fans ON id = fan_id`
+
+	// The conditions on unionid and provider are those of the index identities_union.
+	selectLinked = `SELECT DISTINCT fan_id FROM identities
+WHERE open_account = ?1 AND unionid = ?2 AND unionid <> '' AND provider <> 'wecom'`
+
+	insertIdentity = `INSERT INTO identities (provider, appid, openid, fan_id, open_account, unionid, scope, subscribed,
+  session_key_sealed, user_refresh_token_sealed, user_refresh_expires_at, profile_json, created_at, last_login_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`
+
+	// Touches no indexed column, so that the usual login leaves the indexes alone.
+	updateIdentity = `UPDATE identities SET scope = ?4, subscribed = ?5,
+  session_key_sealed = coalesce(?6, session_key_sealed),
+  user_refresh_expires_at = CASE WHEN ?7 IS NULL THEN user_refresh_expires_at ELSE ?8 END,
+  user_refresh_token_sealed = coalesce(?7, user_refresh_token_sealed),
+  profile_json = coalesce(?9, profile_json),
+  last_login_at = ?10
+WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
+
+	relinkIdentity = `UPDATE identities SET open_account = ?4, unionid = ?5
+WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
+
+	moveIdentities = `UPDATE identities SET fan_id = ?2 WHERE fan_id = ?1`
+	moveAliases    = `UPDATE fan_aliases SET fan_id = ?2 WHERE fan_id = ?1`
+	insertAlias    = `INSERT INTO fan_aliases (alias_id, fan_id, created_at) VALUES (?1, ?2, ?3)`
+)
+
+func (s *sqliteStore) SaveLogin(ctx context.Context, login Login) (LoginResult, error) {
+	if err := login.check(); err != nil {
+		return LoginResult{}, fmt.Errorf("save login: %w", err)
+	}
+	now := s.now()
+	var result LoginResult
+	err := s.writer.do(ctx, func(tx *transaction) (err error) {
+		result, err = tx.saveLogin(login, now)
+		return err
+	})
+	if err != nil {
+		return LoginResult{}, fmt.Errorf("save login: %w", err)
+	}
+	return result, nil
+}
+
+// saveLogin reads before it writes: whose identity is it, who else has its
+// unionid, who of them survives. All writers take their turn, in this process
+// by the queue and across processes by BEGIN IMMEDIATE, so what it has read
+// holds until it commits.
+func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
+	var result LoginResult
+	identity, fan, known, err := tx.knownIdentity(l.Identity)
+	if err != nil {
+		return result, err
+	}
+	others, err := tx.fansLinkedTo(l.Identity, fan.ID)
+	if err != nil {
+		return result, err
+	}
+	switch {
+	case known:
+	case len(others) > 0:
+		fan, others, result.Linked = others[0], others[1:], true
+	default:
+		result.Created = true
+		if fan, err = newFan(now); err != nil {
+			return result, err
+		}
+	}
+	if fan, err = tx.mergeAll(fan, others, &result, now); err != nil {
+		return result, err
+	}
+
+	result.Fan = fan
+	if fan.Status != StatusBlocked {
+		result.Fan = fan.afterLogin(l, now)
+	}
+	if err := tx.saveFan(fan, result.Fan, result.Created); err != nil {
+		return result, err
+	}
+	if !known {
+		return result, tx.addIdentity(l, result.Fan, now)
+	}
+	return result, tx.refreshIdentity(identity, l, result.Fan, now)
+}
+
+// knownIdentity finds the identity, without its secrets, and its fan.
+func (tx *transaction) knownIdentity(key Identity) (i Identity, f Fan, found bool, err error) {
+	found, err = tx.queryRow(tx.stmts.selectKnown, func(r scanner) error {
+		var subscribed sql.NullBool
+		err := scanFan(&f, r, &i.OpenAccount, &i.UnionID, &i.Scope, &subscribed)
+		i.Subscribed = optional(subscribed)
+		return err
+	}, key.Provider, key.AppID, key.OpenID)
+	return i, f, found, err
+}
+
+// fansLinkedTo returns the fans other than own that have the identity's
+// unionid, oldest first. More than one means that an earlier merge was held up
+// by their roles.
+func (tx *transaction) fansLinkedTo(i Identity, own string) ([]Fan, error) {
+	if !i.links() {
+		return nil, nil
+	}
+	var fans []Fan
+	err := tx.query(tx.stmts.selectLinked, func(r scanner) error {
+		var id string
+		err := r.Scan(&id)
+		if id != own {
+			fans = append(fans, Fan{ID: id})
+		}
+		return err
+	}, i.OpenAccount, i.UnionID)
+	if err != nil {
+		return nil, err
+	}
+	for n := range fans {
+		if fans[n], err = tx.fan(fans[n].ID); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(fans, func(a, b Fan) int {
+		if older(a, b) {
+			return -1
+		}
+		return 1
+	})
+	return fans, nil
+}
+
+// mergeAll merges the fan with each of the others that its role allows.
+func (tx *transaction) mergeAll(fan Fan, others []Fan, result *LoginResult, now time.Time) (Fan, error) {
+	for _, other := range others {
+		if rolesDiffer(fan, other) {
+			result.RoleConflict = known(result.RoleConflict, other.ID)
+			continue
+		}
+		fan, result.MergedFrom = mergeFans(fan, other, now)
+		if err := tx.absorb(fan, result.MergedFrom, now); err != nil {
+			return Fan{}, err
+		}
+	}
+	return fan, nil
+}
+
+// absorb gives all that the loser has to the survivor. Aliases stay one step
+// long: those of the loser now name the survivor.
+func (tx *transaction) absorb(survivor Fan, loser string, now time.Time) error {
+	tx.exec(tx.stmts.moveIdentities, loser, survivor.ID)
+	tx.exec(tx.stmts.moveAliases, loser, survivor.ID)
+	tx.exec(tx.stmts.deleteFan, loser)
+	tx.exec(tx.stmts.insertAlias, loser, survivor.ID, millis(now))
+	return tx.exec(tx.stmts.updateFan, fanArgs(survivor)...)
+}
+
+func newFan(now time.Time) (Fan, error) {
+	id, err := uuid.NewV7() // increasing within a process: rows append
+	if err != nil {
+		return Fan{}, fmt.Errorf("make a fan id: %w", err)
+	}
+	return Fan{ID: id.String(), Status: StatusActive, CreatedAt: stored(now), UpdatedAt: stored(now)}, nil
+}
+
+func (tx *transaction) saveFan(before, after Fan, created bool) error {
+	if created {
+		return tx.exec(tx.stmts.insertFan, fanArgs(after)...)
+	}
+	if after == before {
+		return nil
+	}
+	before.LastLoginAt = after.LastLoginAt
+	if after == before {
+		return tx.exec(tx.stmts.touchFan, after.ID, millis(after.LastLoginAt))
+	}
+	return tx.exec(tx.stmts.updateFan, fanArgs(after)...)
+}
+
+// addIdentity stores a new identity. Of a blocked fan it keeps only whose it
+// is and what it links to.
+func (tx *transaction) addIdentity(l Login, fan Fan, now time.Time) error {
+	i := l.Identity
+	seen := Identity{}.seen(i)
+	if fan.Status == StatusBlocked {
+		return tx.exec(tx.stmts.insertIdentity, i.Provider, i.AppID, i.OpenID, fan.ID, seen.OpenAccount, seen.UnionID,
+			"", nil, nil, nil, int64(0), nil, millis(now), int64(0))
+	}
+	token, expires := refreshTokenArgs(i)
+	return tx.exec(tx.stmts.insertIdentity, i.Provider, i.AppID, i.OpenID, fan.ID, seen.OpenAccount, seen.UnionID,
+		seen.Scope, boolArg(seen.Subscribed), blobArg(i.SessionKeySealed), token, expires, profileArg(l),
+		millis(now), millis(now))
+}
+
+func (tx *transaction) refreshIdentity(before Identity, l Login, fan Fan, now time.Time) error {
+	i := l.Identity
+	seen := before.seen(i)
+	if seen.OpenAccount != before.OpenAccount || seen.UnionID != before.UnionID {
+		if err := tx.exec(tx.stmts.relinkIdentity, i.Provider, i.AppID, i.OpenID,
+			seen.OpenAccount, seen.UnionID); err != nil {
+			return err
+		}
+	}
+	if fan.Status == StatusBlocked {
+		return nil
+	}
+	token, expires := refreshTokenArgs(i)
+	return tx.exec(tx.stmts.updateIdentity, i.Provider, i.AppID, i.OpenID, seen.Scope, boolArg(seen.Subscribed),
+		blobArg(i.SessionKeySealed), token, expires, profileArg(l), millis(now))
+}
+
+func (tx *transaction) fan(id string) (Fan, error) {
+	var f Fan
+	found, err := tx.queryRow(tx.stmts.selectFan, func(r scanner) error { return scanFan(&f, r) }, id)
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return f, err
+}
+
+// fanArgs are the values of fanColumns.
+func fanArgs(f Fan) []any {
+	return []any{f.ID, f.Nickname, f.AvatarURL, f.Phone, f.Language, f.Role, string(f.Status),
+		millis(f.RegisteredAt), millis(f.ProfileAt), millis(f.ConsentedAt),
+		millis(f.CreatedAt), millis(f.UpdatedAt), millis(f.LastLoginAt)}
+}
+
+// scanFan reads a row of the given other columns followed by fanColumns.
+func scanFan(f *Fan, r scanner, others ...any) error {
+	var status string
+	var registered, profile, consented, created, updated, lastLogin int64
+	err := r.Scan(append(others, &f.ID, &f.Nickname, &f.AvatarURL, &f.Phone, &f.Language, &f.Role, &status,
+		&registered, &profile, &consented, &created, &updated, &lastLogin)...)
+	f.Status = Status(status)
+	f.RegisteredAt, f.ProfileAt, f.ConsentedAt = fromMillis(registered), fromMillis(profile), fromMillis(consented)
+	f.CreatedAt, f.UpdatedAt, f.LastLoginAt = fromMillis(created), fromMillis(updated), fromMillis(lastLogin)
+	return err
+}
+
+// An empty value is stored as null, which keeps what is known.
+
+func blobArg(b []byte) any {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+func boolArg(b *bool) any {
+	if b == nil {
+		return nil
+	}
+	return *b
+}
+
+func profileArg(l Login) any {
+	if l.Profile == nil {
+		return nil
+	}
+	return blobArg(l.Profile.JSON)
+}
+
+// refreshTokenArgs keeps the expiry with its token: neither changes alone.
+func refreshTokenArgs(i Identity) (token, expires any) {
+	if len(i.UserRefreshTokenSealed) == 0 {
+		return nil, int64(0)
+	}
+	return i.UserRefreshTokenSealed, millis(i.UserRefreshExpiresAt)
+}
+
+func optional(b sql.NullBool) *bool {
+	if !b.Valid {
+		return nil
+	}
+	return &b.Bool
+}

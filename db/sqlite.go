@@ -1,0 +1,263 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// The page caches bound the memory of the process: they fill up under load.
+const (
+	readerCount         = 4
+	readerCacheKB       = 1000
+	writerCacheKB       = 8000
+	checkpointerCacheKB = 100
+
+	// busyTimeout is how long a statement waits for another process's lock.
+	busyTimeout = 5 * time.Second
+)
+
+// sqliteStore is the store in one SQLite file: one writer, readers beside it,
+// and a checkpointer that keeps the writer from waiting.
+type sqliteStore struct {
+	now          func() time.Time
+	writer       *writer
+	checkpointer *checkpointer
+	readers      *sql.DB
+	reads        readStatements
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+func openSQLite(ctx context.Context, path string, now func() time.Time) (*sqliteStore, error) {
+	if err := createPrivate(path); err != nil {
+		return nil, err
+	}
+	conn, err := connectWaiting(ctx, path, writerCacheKB)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(conn, now); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	s := &sqliteStore{now: now, readers: openReaders(path)}
+	if s.reads, err = prepareReads(ctx, s.readers); err != nil {
+		return nil, errors.Join(err, s.readers.Close(), conn.Close())
+	}
+	if s.checkpointer, err = startCheckpointer(path); err != nil {
+		return nil, errors.Join(err, s.readers.Close(), conn.Close())
+	}
+	if s.writer, err = startWriter(conn, s.checkpointer); err != nil {
+		return nil, errors.Join(err, s.checkpointer.stop(), s.readers.Close(), conn.Close(), s.checkpointer.close())
+	}
+	return s, nil
+}
+
+// Ping reads, and takes a turn at writing. The turn changes nothing unless the
+// last attempt of anybody to write has failed: then it writes, since only that
+// shows whether there is room on the disk again.
+func (s *sqliteStore) Ping(ctx context.Context) error {
+	if _, err := one(ctx, s.reads.ping, scanText); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	err := s.writer.do(ctx, func(tx *transaction) error {
+		if s.writer.failing.Load() {
+			return tx.exec(tx.stmts.probe)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
+func (s *sqliteStore) Close() error {
+	s.closeOnce.Do(func() {
+		s.writer.stop()
+		s.closeErr = errors.Join(s.checkpointer.stop(), s.readers.Close(), s.writer.close(), s.checkpointer.close())
+	})
+	return s.closeErr
+}
+
+// createPrivate makes a new file readable by its owner alone; SQLite gives the
+// files beside it the same mode. An existing file is left as it is, and not
+// even opened: closing it again would drop the locks this process holds on it.
+func createPrivate(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		return file.Close()
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	return err
+}
+
+// dsn sets up a connection. The driver applies busy_timeout before the rest,
+// so that connections opened together wait for each other.
+//
+// secure_delete overwrites what is deleted. _mutex=no: a connection is used by
+// one goroutine at a time.
+func dsn(path string, cacheKB int, extra url.Values) string {
+	settings := url.Values{
+		"_busy_timeout":  {fmt.Sprint(busyTimeout.Milliseconds())},
+		"_journal_mode":  {"WAL"},
+		"_synchronous":   {"FULL"},
+		"_foreign_keys":  {"on"},
+		"_txlock":        {"immediate"},
+		"_secure_delete": {"on"},
+		"_cache_size":    {fmt.Sprint(-cacheKB)},
+		"_mutex":         {"no"},
+	}
+	for name, value := range extra {
+		settings[name] = value
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + settings.Encode()
+}
+
+// connect opens a connection that may write. It leaves copying the write-ahead
+// log to the checkpointer.
+func connect(path string, cacheKB int) (*sqlite3.SQLiteConn, error) {
+	d := &sqlite3.SQLiteDriver{ConnectHook: func(conn *sqlite3.SQLiteConn) error {
+		_, err := conn.Exec("PRAGMA wal_autocheckpoint = 0", nil)
+		return err
+	}}
+	conn, err := d.Open(dsn(path, cacheKB, nil))
+	if err != nil {
+		return nil, storeError(err)
+	}
+	return conn.(*sqlite3.SQLiteConn), nil
+}
+
+// connectWaiting is connect for a file that other processes may be creating:
+// turning on WAL does not wait for their locks as other statements do.
+func connectWaiting(ctx context.Context, path string, cacheKB int) (*sqlite3.SQLiteConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, busyTimeout)
+	defer cancel()
+	for {
+		conn, err := connect(path, cacheKB)
+		var refused sqlite3.Error
+		if !errors.As(err, &refused) || refused.Code != sqlite3.ErrBusy {
+			return conn, err
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+func openReaders(path string) *sql.DB {
+	readers := sql.OpenDB(readerConnector{dsn(path, readerCacheKB, url.Values{"_query_only": {"on"}})})
+	readers.SetMaxOpenConns(readerCount)
+	readers.SetMaxIdleConns(readerCount)
+	return readers
+}
+
+// readerConnector opens connections without registering a driver by name.
+type readerConnector struct{ dsn string }
+
+func (c readerConnector) Connect(context.Context) (driver.Conn, error) { return c.Driver().Open(c.dsn) }
+func (c readerConnector) Driver() driver.Driver                        { return &sqlite3.SQLiteDriver{} }
+
+// readStatements are prepared once, for all readers.
+type readStatements struct {
+	ping, fan, fanByIdentity, identities, aliases, keys, revocations *sql.Stmt
+}
+
+func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
+	for text, place := range map[string]**sql.Stmt{
+		`SELECT name FROM schema_migrations WHERE version = 1`: &s.ping,
+
+		selectFanByAnyID:    &s.fan,
+		selectFanByIdentity: &s.fanByIdentity,
+		selectIdentities:    &s.identities,
+		selectAliases:       &s.aliases,
+		selectKeys:          &s.keys,
+		selectRevocations:   &s.revocations,
+	} {
+		if *place, err = readers.PrepareContext(ctx, text); err != nil {
+			return s, readError(ctx, err)
+		}
+	}
+	return s, nil
+}
+
+// writeStatements are prepared once, on the writer's connection.
+type writeStatements struct {
+	all []*statement
+
+	begin, commit, rollback, probe *statement
+
+	selectFan, fanByAnyID, insertFan, updateFan, touchFan, deleteFan *statement
+	selectKnown, selectLinked                                        *statement
+	insertIdentity, updateIdentity, relinkIdentity, moveIdentities   *statement
+	forgetRefreshToken, deleteIdentities                             *statement
+	selectAliases, insertAlias, moveAliases, deleteAliases           *statement
+	firstKey, insertKey, upsertRevocation, pruneRevocations          *statement
+}
+
+func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
+	var s writeStatements
+	for text, place := range map[string]**statement{
+		"BEGIN IMMEDIATE": &s.begin,
+		"COMMIT":          &s.commit,
+		"ROLLBACK":        &s.rollback,
+
+		`UPDATE schema_migrations SET applied_at = applied_at WHERE version = 1`: &s.probe,
+
+		selectFan:          &s.selectFan,
+		selectFanByAnyID:   &s.fanByAnyID,
+		insertFan:          &s.insertFan,
+		updateFan:          &s.updateFan,
+		touchFan:           &s.touchFan,
+		deleteFan:          &s.deleteFan,
+		selectKnown:        &s.selectKnown,
+		selectLinked:       &s.selectLinked,
+		insertIdentity:     &s.insertIdentity,
+		updateIdentity:     &s.updateIdentity,
+		relinkIdentity:     &s.relinkIdentity,
+		moveIdentities:     &s.moveIdentities,
+		forgetRefreshToken: &s.forgetRefreshToken,
+		deleteIdentities:   &s.deleteIdentities,
+		selectAliases:      &s.selectAliases,
+		insertAlias:        &s.insertAlias,
+		moveAliases:        &s.moveAliases,
+		deleteAliases:      &s.deleteAliases,
+		selectOneKey:       &s.firstKey,
+		insertKey:          &s.insertKey,
+		upsertRevocation:   &s.upsertRevocation,
+		pruneRevocations:   &s.pruneRevocations,
+	} {
+		var err error
+		if *place, err = prepare(conn, text); err != nil {
+			return nil, errors.Join(storeError(err), s.close())
+		}
+		s.all = append(s.all, *place)
+	}
+	return &s, nil
+}
+
+func (s *writeStatements) close() error {
+	var err error
+	for _, stmt := range s.all {
+		err = errors.Join(err, stmt.close())
+	}
+	return err
+}
