@@ -1,0 +1,132 @@
+package simulator
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// The providers an app can be of.
+const (
+	ProviderOfficialAccount = "official_account"
+	ProviderMiniProgram     = "mini_program"
+	// ProviderWebsite apps cannot log anybody in here; the authorize page refuses them with 10016, as WeChat does.
+	ProviderWebsite = "website"
+)
+
+// App is one registered application, as WeChat's console would hold it.
+type App struct {
+	Provider string // one of the Provider constants
+	AppID    string // "wx" and 16 hex digits in WeChat; any letters, digits, - and _ here
+	Secret   string
+
+	// RedirectDomain is the account's 网页授权域名: a bare host name. redirect_uri must have exactly this host
+	// (documented); its port is not compared (assumed: WeChat's setting has none, and a bridge on loopback has one).
+	// Empty: every redirect_uri is refused with 10003.
+	RedirectDomain string
+
+	// EventsURL is the server address of the account's message settings.
+	EventsURL string
+
+	// OpenAccount names the Open Platform account the app is bound to. Apps of one name share unionids; an app
+	// without a name is unbound and never shows one.
+	OpenAccount string
+}
+
+// DevApps is the set used when nobody brought their own: one official account and one mini program, both bound to the
+// open account "default". Ids and secrets are derived from fixed labels and therefore the same in every run; they are
+// not secret and not real.
+func DevApps(redirectDomain string) []App {
+	dev := func(provider string) App {
+		return App{
+			Provider:    provider,
+			AppID:       "wx" + label("appid", provider)[:16],
+			Secret:      label("secret", provider)[:32],
+			OpenAccount: "default",
+		}
+	}
+	official, mini := dev(ProviderOfficialAccount), dev(ProviderMiniProgram)
+	official.RedirectDomain = redirectDomain
+	return []App{official, mini}
+}
+
+func label(parts ...string) string {
+	sum := sha256.Sum256([]byte("wxbridge simulator\x00" + strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
+
+// indexApps checks and normalises the apps and files them by appid.
+func indexApps(apps []App) (map[string]*App, error) {
+	if len(apps) == 0 {
+		return nil, errors.New("no app configured")
+	}
+	index := make(map[string]*App, len(apps))
+	for i, app := range apps {
+		if err := app.check(); err != nil {
+			return nil, fmt.Errorf("app %d: %w", i+1, err)
+		}
+		if index[app.AppID] != nil {
+			return nil, fmt.Errorf("app %d: appid %q appears twice", i+1, app.AppID)
+		}
+		app.RedirectDomain = hostOnly(app.RedirectDomain)
+		index[app.AppID] = &app
+	}
+	return index, nil
+}
+
+func (a App) check() error {
+	switch a.Provider {
+	case ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite:
+	default:
+		return fmt.Errorf("provider %q: want %s, %s or %s", a.Provider, ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite)
+	}
+	if !plainID(a.AppID) {
+		return fmt.Errorf("appid %q: want 1 to 64 letters, digits, - or _", a.AppID)
+	}
+	if a.Secret == "" || len(a.Secret) > 128 {
+		return errors.New("secret: want 1 to 128 characters")
+	}
+	if strings.ContainsAny(a.RedirectDomain, "/?#@ ") {
+		return fmt.Errorf("redirect_domain %q: want a bare host name such as www.example.com", a.RedirectDomain)
+	}
+	if a.EventsURL != "" {
+		if u, err := url.Parse(a.EventsURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return fmt.Errorf("events_url %q: want an absolute http or https URL", a.EventsURL)
+		}
+	}
+	return nil
+}
+
+func plainID(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		ok := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_'
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// hostOnly drops a port and folds case: "LocalHost:8080" → "localhost".
+func hostOnly(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		hostport = host
+	}
+	return strings.ToLower(strings.Trim(hostport, "[]"))
+}
+
+// sortedApps is the configured order, normalised.
+func (s *Server) sortedApps() []*App {
+	apps := make([]*App, len(s.cfg.Apps))
+	for i, app := range s.cfg.Apps {
+		apps[i] = s.apps[app.AppID]
+	}
+	return apps
+}

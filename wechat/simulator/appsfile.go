@@ -1,0 +1,97 @@
+package simulator
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+)
+
+// LoadApps reads the file of `wxbridge simulator --apps`: YAML with one list, unknown fields refused.
+//
+//	apps:
+//	  - provider: official_account      # or mini_program, website
+//	    appid: wx0123456789abcdef
+//	    secret: 0123456789abcdef0123456789abcdef
+//	    redirect_domain: www.example.com # official_account: the host of redirect_uri
+//	    open_account: default            # apps of one name share unionids; leave out for an unbound app
+//	    events_url: https://www.example.com/events/official-account
+//
+// The error lists every fault with its line.
+func LoadApps(r io.Reader) ([]App, error) {
+	const limit = 1 << 20
+	text, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read apps file: %w", err)
+	}
+	if len(text) > limit {
+		return nil, errors.New("apps file: larger than 1 MiB")
+	}
+	var file struct {
+		Apps []appEntry `yaml:"apps"`
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict())
+	if err := dec.Decode(&file); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, errors.New("apps file: empty; want a list named apps")
+		}
+		return nil, fmt.Errorf("apps file: %s", yaml.FormatError(err, false, false))
+	}
+	if len(file.Apps) == 0 {
+		return nil, errors.New("apps file: no app in the list named apps")
+	}
+	return checkedApps(file.Apps)
+}
+
+func checkedApps(entries []appEntry) ([]App, error) {
+	var (
+		apps   []App
+		faults []error
+		seen   = map[string]int{}
+	)
+	for _, e := range entries {
+		app := e.app()
+		if err := app.check(); err != nil {
+			faults = append(faults, fmt.Errorf("apps file: line %d: %w", e.line, err))
+		} else if first, ok := seen[app.AppID]; ok {
+			faults = append(faults, fmt.Errorf("apps file: line %d: appid %q is already on line %d", e.line, app.AppID, first))
+		}
+		if app.Provider == ProviderOfficialAccount && app.RedirectDomain == "" {
+			faults = append(faults, fmt.Errorf("apps file: line %d: redirect_domain is missing; without it WeChat refuses every login link", e.line))
+		}
+		seen[app.AppID] = e.line
+		apps = append(apps, app)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return apps, nil
+}
+
+// appEntry is one list item, with the line it starts on.
+type appEntry struct {
+	appFields
+	line int
+}
+
+type appFields struct {
+	Provider       string `yaml:"provider"`
+	AppID          string `yaml:"appid"`
+	Secret         string `yaml:"secret"`
+	RedirectDomain string `yaml:"redirect_domain"`
+	EventsURL      string `yaml:"events_url"`
+	OpenAccount    string `yaml:"open_account"`
+}
+
+// UnmarshalYAML keeps the line of the entry beside its fields.
+func (e *appEntry) UnmarshalYAML(node ast.Node) error {
+	if t := node.GetToken(); t != nil && t.Position != nil {
+		e.line = t.Position.Line
+	}
+	return yaml.NodeToValue(node, &e.appFields, yaml.Strict())
+}
+
+func (e appEntry) app() App { return App(e.appFields) }

@@ -1,0 +1,39 @@
+// Package simulator is a stand-in for WeChat's login servers that runs on the developer's own machine: same paths,
+// fields, error codes and wording, the same habit of answering errors with HTTP 200. It is written from the protocol
+// facts and shares no type with any client, so that a client and the simulator cannot share a mistake.
+//
+// It is for development and tests only. It knows no real person, keeps everything in memory, hands out an identity to
+// whoever asks for one, and must never be reachable from outside the machine.
+//
+// # What is simulated
+//
+//   - The official account's web authorisation: GET /connect/oauth2/authorize with its error pages, the consent sheet,
+//     the silent cases, refusals, snapshot mode, and callbacks that arrive twice (authorize.go, decide.go, comeback.go,
+//     snapshot.go).
+//   - GET /sns/oauth2/access_token, /sns/oauth2/refresh_token, /sns/userinfo, /sns/auth (sns.go) and
+//     GET /sns/jscode2session (session.go).
+//   - A cast of people (people.go), faults (faults.go), a clock, counters and switches, all under /_simulator/
+//     (control.go), and a phone-like launcher page (launcher.go).
+//
+// # What is not simulated
+//
+// Global access tokens, menus, tickets, QR codes, message pushes, phone numbers, encrypted profiles, website login
+// and WeCom. Rate limits are never counted (a fault gives 45009 or 45011 on demand). The fragment #wechat_redirect is
+// invisible to a server: the pages warn in the browser when it is missing, a silent redirect cannot. TLS, WeChat's own
+// browser and its cookie jar are those of whoever calls, except in the snapshot_jar fault, which brings its own jar.
+// Consent, snapshot mode and following the account depend on the person and on markers (see [Config] and the headers
+// below), not on WeChat's unpublished rules.
+//
+// # Who holds the phone
+//
+// On /connect/ the header X-Simulator-Person, else the cookie simulator_person, names the person; with neither a
+// chooser page is shown. X-Simulator-Consent: allow|deny answers the consent sheet without a click. X-Simulator-Entry,
+// else the cookie simulator_entry, says how the page was entered: menu or chat (a follower is then not asked), or
+// full-service (leaves snapshot mode). The cookie is spent by the link it was set for.
+//
+// # How sure it is
+//
+// Comments mark each behaviour: "documented" by Tencent, "observed" in logs and reports of integrators, or "assumed"
+// here. Where sources disagree there is a switch (switches.go), whose first choice is the default. The section
+// numbers are those of the protocol facts ("wechat-protocol §1.2").
+package simulator

@@ -1,0 +1,278 @@
+// The launcher's page: who holds the phone, the three tabs, and the mini program inside the third.
+
+import { load, run } from './miniprogram.js';
+import { storedBy } from './wx.js';
+
+const element = (id) => document.getElementById(id);
+const body = document.body;
+const bridge = body.dataset.bridge;
+
+function setCookie(name, value, attributes = '') {
+  document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; SameSite=Lax${attributes}`;
+}
+
+// People. The choice is the same cookie as that of the page in WeChat's place which asks who holds the phone.
+
+function choose(person) {
+  const before = body.dataset.person;
+  setCookie('simulator_person', person);
+  body.dataset.person = person;
+  for (const chip of document.querySelectorAll('#people [data-person]')) {
+    chip.setAttribute('aria-pressed', String(chip.dataset.person === person));
+  }
+  if (before && before !== person) {
+    sessionStorage.setItem(SWITCHED, 'yes');
+    askWhoItIs();
+  }
+  program.restart();
+}
+
+element('people').addEventListener('click', (event) => {
+  const chip = event.target.closest('[data-person]');
+  if (chip) {
+    element('another').elements.person.value = '';
+    choose(chip.dataset.person);
+  }
+});
+
+element('another').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const person = event.target.elements.person.value.trim();
+  if (person) {
+    choose(person);
+  }
+});
+
+// This browser's cookies on the bridge are still those of whoever held the phone before, as they would not be on a phone
+// of somebody else's. So the next link to the login asks for a new one.
+
+const SWITCHED = 'simulator.switched';
+
+function askWhoItIs() {
+  const switched = sessionStorage.getItem(SWITCHED) !== null;
+  for (const link of document.querySelectorAll('a[data-entry]')) {
+    const url = new URL(link.href);
+    if (url.pathname === '/login' && switched) {
+      url.searchParams.set('prompt', 'login');
+      link.href = url.href;
+    }
+  }
+}
+
+askWhoItIs();
+
+// Links. WeChat treats somebody who comes from the menu differently from somebody who follows a link; the cookie says
+// which it was, and is spent by the authorize page.
+
+const MENU_SECONDS = 60;
+
+function comeFrom(entry) {
+  setCookie('simulator_entry', entry, `; Max-Age=${entry ? MENU_SECONDS : 0}`);
+}
+
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[data-entry]');
+  if (link) {
+    comeFrom(link.dataset.entry);
+    sessionStorage.removeItem(SWITCHED);
+  }
+});
+
+element('open-link').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const address = addressOf(event.target.elements.link.value.trim());
+  element('wrong-link').hidden = address !== '';
+  if (address) {
+    comeFrom('');
+    location.assign(address);
+  }
+});
+
+// addressOf takes a whole address, a path on the bridge, or the simulator's own authorize page.
+function addressOf(text) {
+  const base = text.startsWith('/connect/') ? location.origin : bridge || undefined;
+  try {
+    const url = new URL(text, base);
+    return text && /^https?:$/.test(url.protocol) ? url.href : '';
+  } catch {
+    return '';
+  }
+}
+
+// Tabs. The address names the open one, so that a reload and Back stay there.
+
+const TABS = ['account', 'links', 'miniprogram'];
+
+function openTab() {
+  const wanted = location.hash.slice(1);
+  const open = TABS.includes(wanted) ? wanted : TABS[0];
+  for (const tab of TABS) {
+    element('panel-' + tab).hidden = tab !== open;
+    element('tab-' + tab).setAttribute('aria-selected', String(tab === open));
+  }
+  titleBar(element('panel-' + open).dataset.title, '');
+  program.shown(open === 'miniprogram');
+}
+
+for (const tab of TABS) {
+  element('tab-' + tab).addEventListener('click', () => {
+    history.replaceState(null, '', '#' + tab);
+    openTab();
+  });
+}
+
+window.addEventListener('hashchange', openTab);
+
+function titleBar(title, color) {
+  element('bar-title').textContent = title;
+  element('bar').style.background = color;
+}
+
+// The mini program. It runs while its tab is open and somebody holds the phone, anew for each person.
+
+const program = createProgram(element('miniprogram-view'));
+
+function createProgram(view) {
+  if (!view) {
+    return { restart() {}, shown() {} }; // there is none to run
+  }
+  let open = false;
+  let started; // the run that goes on, {stop()}
+  let runs = 0; // a start that was overtaken by another is given up
+
+  async function start() {
+    stop();
+    const person = body.dataset.person;
+    element('miniprogram-hint').hidden = person !== '';
+    if (!person) {
+      return;
+    }
+    const mine = ++runs;
+    view.textContent = view.dataset.starting;
+    try {
+      const files = await load();
+      if (mine === runs) {
+        const phone = phoneOf(files.appid, person);
+        titleBar(files.window.navigationBarTitleText ?? '', files.window.navigationBarBackgroundColor ?? '');
+        Object.assign(view.dataset, { person, appid: files.appid, page: files.path });
+        phone.changed();
+        started = run(files, phone, view, fail);
+      }
+    } catch (problem) {
+      fail(problem);
+    }
+  }
+
+  function stop() {
+    runs++;
+    started?.stop();
+    started = undefined;
+    view.replaceChildren();
+    for (const name of ['person', 'appid', 'page', 'stored']) {
+      delete view.dataset[name];
+    }
+    element('miniprogram-error').hidden = true;
+    element('miniprogram-modal').hidden = true;
+    element('miniprogram-calls').replaceChildren();
+    toast('', 0);
+  }
+
+  element('miniprogram-restart').addEventListener('click', start);
+  return {
+    restart: () => open && start(),
+    shown(isOpen) {
+      element('miniprogram-inside').hidden = !isOpen;
+      if (isOpen !== open) {
+        open = isOpen;
+        open ? start() : stop();
+      }
+    },
+  };
+}
+
+// phoneOf is what the program's wx knows of the phone, and what it does to it.
+function phoneOf(appid, person) {
+  return {
+    appid,
+    person,
+    language: document.documentElement.lang === 'en' ? 'en' : 'zh_CN',
+    record(name, detail) {
+      const line = document.createElement('li');
+      line.textContent = `${name} ${detail}`;
+      element('miniprogram-calls').append(line);
+    },
+    changed() {
+      showStorage(storedBy(appid, person));
+    },
+    toast,
+    modal,
+  };
+}
+
+function showStorage(entries) {
+  const list = element('miniprogram-storage');
+  element('miniprogram-view').dataset.stored = entries.map(({ key }) => key).join(' ');
+  list.replaceChildren(
+    ...entries.flatMap(({ key, value }) => [newElement('dt', key), newElement('dd', JSON.stringify(value))])
+  );
+  if (entries.length === 0) {
+    list.append(newElement('dd', list.dataset.empty));
+  }
+}
+
+function newElement(name, text) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+let toastTimer;
+
+// toast shows a title, for ever if milliseconds is 0; an empty title takes it away.
+function toast(title, milliseconds) {
+  clearTimeout(toastTimer);
+  const shown = element('miniprogram-toast');
+  shown.textContent = title;
+  shown.hidden = title === '';
+  if (milliseconds > 0) {
+    toastTimer = setTimeout(() => (shown.hidden = true), milliseconds);
+  }
+}
+
+// modal resolves to {confirm, cancel}.
+function modal({ title = '', content = '', showCancel = true, confirmText, cancelText }) {
+  const [mask, confirm, cancel] = ['miniprogram-modal', 'modal-confirm', 'modal-cancel'].map(element);
+  element('modal-title').textContent = title;
+  element('modal-content').textContent = content;
+  confirm.textContent = confirmText ?? confirm.dataset.text;
+  cancel.textContent = cancelText ?? cancel.dataset.text;
+  cancel.hidden = !showCancel;
+  mask.hidden = false;
+  confirm.focus();
+  return new Promise((resolve) => {
+    const close = (confirmed) => () => {
+      mask.hidden = true;
+      resolve({ confirm: confirmed, cancel: !confirmed });
+    };
+    confirm.onclick = close(true);
+    cancel.onclick = close(false);
+  });
+}
+
+function fail(problem) {
+  console.error(problem);
+  const shown = element('miniprogram-error');
+  shown.textContent = problem?.message ?? problem?.errMsg ?? String(problem);
+  shown.hidden = false;
+}
+
+// A program's callbacks run on their own; what they throw ends up here.
+for (const kind of ['error', 'unhandledrejection']) {
+  window.addEventListener(kind, (event) => {
+    if (element('miniprogram-error') && location.hash === '#miniprogram') {
+      fail(event.reason ?? event.error ?? event.message);
+    }
+  });
+}
+
+openTab();

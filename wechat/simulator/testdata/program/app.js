@@ -1,0 +1,9 @@
+App({
+  launched: [],
+  onLaunch(options) {
+    this.launched.push('launch ' + options.path);
+  },
+  onShow() {
+    this.launched.push('show');
+  },
+});

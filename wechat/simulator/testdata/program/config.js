@@ -1,0 +1,1 @@
+module.exports = { bridge: 'https://replaced.example', kept: true };

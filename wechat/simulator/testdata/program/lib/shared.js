@@ -1,0 +1,1 @@
+exports.runs = 0;
