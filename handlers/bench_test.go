@@ -1,0 +1,221 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"wxbridge/db"
+	"wxbridge/handlers"
+	"wxbridge/internal/keyring"
+	"wxbridge/internal/seal"
+	"wxbridge/jwtauth"
+	"wxbridge/templates"
+	"wxbridge/wechat"
+)
+
+const benchConnections = 64
+
+// BenchmarkMiniProgramLogin measures whole logins over HTTP on 64 connections, against an upstream without latency, beside a
+// bare handler that only calls the same upstream and signs with the same algorithm. "new" fans are seen for the first time,
+// "returning" ones are in the store already. The upstream counts its calls: exactly one a login.
+//
+//	go test ./handlers -run '^$' -bench MiniProgramLogin -benchtime 20000x -count 5
+//
+// WXBRIDGE_TEST_SOAK=1 adds the same at a million fans.
+func BenchmarkMiniProgramLogin(b *testing.B) {
+	upstream := newBenchUpstream(b)
+	b.Run("bare", func(b *testing.B) { upstream.measure(b, bareHandler(b, upstream.URL), "bare", 0) })
+	sizes := []int{10_000}
+	if os.Getenv("WXBRIDGE_TEST_SOAK") != "" {
+		sizes = append(sizes, 1_000_000)
+	}
+	for _, fans := range sizes {
+		b.Run(fmt.Sprintf("fans=%d", fans), func(b *testing.B) {
+			bridge := benchBridge(b, upstream.URL, fans)
+			b.Run("bare", func(b *testing.B) { upstream.measure(b, bareHandler(b, upstream.URL), "again", 0) })
+			b.Run("new", func(b *testing.B) { upstream.measure(b, bridge, "new", 0) })
+			b.Run("returning", func(b *testing.B) { upstream.measure(b, bridge, "fan", fans) })
+		})
+	}
+}
+
+// benchUpstream answers jscode2session at once. A code "0fan17x3" is of the person "fan17".
+type benchUpstream struct {
+	*httptest.Server
+	calls atomic.Int64
+	next  atomic.Int64
+}
+
+func newBenchUpstream(b *testing.B) *benchUpstream {
+	u := &benchUpstream{}
+	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u.calls.Add(1)
+		person, _, _ := strings.Cut(r.FormValue("js_code"), "x")
+		w.Header().Set("Content-Type", "text/plain")
+		fmt.Fprintf(w, `{"session_key":"tiihtNczf5v6AKRyjwEUhQ==","openid":"o%027s"}`, strings.TrimPrefix(person, "0"))
+	}))
+	b.Cleanup(u.Close)
+	return u
+}
+
+// measure logs b.N people in. With a pool, they are picked from the pool's first people.
+func (u *benchUpstream) measure(b *testing.B, handler http.Handler, kind string, pool int) {
+	server := httptest.NewServer(handler)
+	defer server.Close()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchConnections, MaxConnsPerHost: benchConnections}}
+	defer client.CloseIdleConnections()
+	before, start := u.calls.Load(), u.next.Load()
+	var taken atomic.Int64
+	var wait sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range benchConnections {
+		wait.Go(func() {
+			for taken.Add(1) <= int64(b.N) {
+				n := u.next.Add(1)
+				person := n
+				if pool > 0 {
+					person = (n * 7919) % int64(pool)
+				}
+				if err := benchLogin(client, server.URL, fmt.Sprintf("0%s%dx%d", kind, person, n)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s")
+	if calls := u.calls.Load() - before; calls != int64(b.N) || u.next.Load()-start != int64(b.N) {
+		b.Errorf("%d upstream calls for %d logins", calls, b.N)
+	}
+}
+
+func benchLogin(client *http.Client, url, code string) error {
+	response, err := client.Post(url+"/miniprogram/login", "application/json", strings.NewReader(`{"code":"`+code+`"}`))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK || !bytes.Contains(body, []byte("access_token")) {
+		return fmt.Errorf("login: %d %s %v", response.StatusCode, body, err)
+	}
+	return nil
+}
+
+// bareHandler does the least a login can do: ask WeChat, sign, answer.
+func bareHandler(b *testing.B, upstream string) http.Handler {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(b, err)
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Code string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		response, err := client.Get(upstream + "/sns/jscode2session?appid=wx0123456789abcdef&secret=secret&js_code=" + in.Code + "&grant_type=authorization_code")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		defer response.Body.Close()
+		var session struct{ OpenID string }
+		if err := json.NewDecoder(response.Body).Decode(&session); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		now := time.Now()
+		token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": "https://login.example.com", "sub": session.OpenID,
+			"aud": "https://login.example.com/api", "iat": now.Unix(), "exp": now.Add(tokenTTL).Unix()})
+		raw, err := token.SignedString(key)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"access_token": raw, "token_type": "Bearer", "expires_in": 7200})
+	})
+}
+
+// benchBridge is the whole bridge on a SQLite file that holds fans already.
+func benchBridge(b *testing.B, upstream string, fans int) http.Handler {
+	ctx := context.Background()
+	store, err := db.Open(ctx, "sqlite://"+filepath.Join(b.TempDir(), "bench.db"), time.Now)
+	must(b, err)
+	b.Cleanup(func() { _ = store.Close() })
+	fill(b, store, fans)
+
+	box, err := seal.New([]byte(strings.Repeat("0123456789abcdef", 2)))
+	must(b, err)
+	keys, err := keyring.Open(ctx, store, box, time.Now)
+	must(b, err)
+	pages, err := templates.New()
+	must(b, err)
+	base := mustURL(b, upstream)
+	client, err := wechat.NewMiniProgram(&wechat.API{BaseURL: base, OpenURL: base, HTTP: wechat.NewHTTPClient(), Now: time.Now},
+		wechat.App{ID: "wx0123456789abcdef", Secret: "secret"})
+	must(b, err)
+	revocations := jwtauth.NewRevocationSet(time.Now)
+	issuer, err := jwtauth.NewIssuer(keys, jwtauth.IssuerConfig{Issuer: "https://login.example.com",
+		Audience: "https://login.example.com/api", ClientID: "wxbridge", TTL: tokenTTL, Now: time.Now})
+	must(b, err)
+	verifier, err := jwtauth.NewVerifier(keys, jwtauth.Config{Issuer: "https://login.example.com",
+		Audience: "https://login.example.com/api", Now: time.Now, Revoked: revocations.Revoked})
+	must(b, err)
+	log, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	must(b, err)
+	b.Cleanup(func() { _ = log.Close() })
+	server, err := handlers.New(handlers.Config{
+		PublicURL: mustURL(b, "https://login.example.com"), TokenTTL: tokenTTL, SessionTTL: sessionTTL, JWKSMaxAge: time.Minute,
+		MiniPrograms: []handlers.MiniProgram{{Alias: handlers.DefaultApp, OpenAccount: "default", Client: client}},
+		Store:        store, Keys: keys, Issuer: issuer, Verifier: verifier, Revocations: revocations, Box: box, Pages: pages,
+		Logger: slog.New(slog.NewJSONHandler(log, nil)),
+	})
+	must(b, err)
+	return server
+}
+
+// fill stores the people "fan0", "fan1" … as logins would.
+func fill(b *testing.B, store db.Store, fans int) {
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range 512 {
+		wait.Go(func() {
+			for {
+				n := next.Add(1) - 1
+				if n >= int64(fans) {
+					return
+				}
+				_, err := store.SaveLogin(context.Background(), db.Login{Identity: db.Identity{Provider: db.ProviderMiniProgram,
+					AppID: "wx0123456789abcdef", OpenID: fmt.Sprintf("o%027s", "fan"+strconv.FormatInt(n, 10)), OpenAccount: "default"}})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+}

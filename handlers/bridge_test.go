@@ -1,0 +1,379 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"wxbridge/db"
+	"wxbridge/handlers"
+	"wxbridge/internal/keyring"
+	"wxbridge/internal/seal"
+	"wxbridge/jwtauth"
+	"wxbridge/templates"
+	"wxbridge/wechat"
+	"wxbridge/wechat/simulator"
+)
+
+const (
+	sessionTTL = 30 * 24 * time.Hour
+	tokenTTL   = 2 * time.Hour
+)
+
+// bridge is a whole server over real HTTP: the real handlers, a real SQLite file and the real simulator.
+type bridge struct {
+	t        testing.TB
+	url      string
+	public   string // what the bridge takes for its own address
+	sim      *simulator.Server
+	simURL   string
+	official simulator.App
+	second   simulator.App // another official account, of no open account
+	mini     simulator.App
+	store    db.Store
+	verifier *jwtauth.Verifier
+	clock    *clock
+	log      *lockedBuffer
+	handler  *handlers.Server
+}
+
+// clock is a clock that tests move. It starts at the real time, which cookie jars look at.
+type clock struct {
+	mu     sync.Mutex
+	offset time.Duration
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.offset)
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset += d
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// newBridge starts a bridge. change may alter its configuration before that.
+func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
+	t.Helper()
+	b := &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}}
+	server := httptest.NewUnstartedServer(nil)
+	b.url = "http://" + server.Listener.Addr().String()
+	b.startSimulator()
+
+	public, err := url.Parse(b.url)
+	must(t, err)
+	ctx := context.Background()
+	b.store, err = db.Open(ctx, "sqlite://"+filepath.Join(t.TempDir(), "wxbridge.db"), b.clock.Now)
+	must(t, err)
+	t.Cleanup(func() { _ = b.store.Close() })
+	box, err := seal.New([]byte(strings.Repeat("0123456789abcdef", 2)))
+	must(t, err)
+	keys, err := keyring.Open(ctx, b.store, box, b.clock.Now)
+	must(t, err)
+	pages, err := templates.New()
+	must(t, err)
+
+	cfg := handlers.Config{
+		PublicURL: public, ReturnOrigins: []string{"https://h5.example.com"},
+		TokenTTL: tokenTTL, SessionTTL: sessionTTL, JWKSMaxAge: 10 * time.Minute,
+		OfficialAccounts: []handlers.OfficialAccount{b.officialAccount(handlers.DefaultApp, b.official)},
+		MiniPrograms:     []handlers.MiniProgram{b.miniProgram(handlers.DefaultApp, b.mini)},
+		Store:            b.store, Keys: keys, Revocations: jwtauth.NewRevocationSet(b.clock.Now),
+		Box: box, Pages: pages, Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: b.clock.Now, Dev: true,
+	}
+	second := b.officialAccount("second", b.second)
+	second.OpenAccount = "other"
+	cfg.OfficialAccounts = append(cfg.OfficialAccounts, second)
+	for _, c := range change {
+		c(&cfg)
+	}
+	b.public = cfg.PublicURL.String()
+	cfg.Issuer, err = jwtauth.NewIssuer(keys, jwtauth.IssuerConfig{Issuer: b.public, Audience: b.public + "/api",
+		ClientID: "wxbridge", TTL: cfg.TokenTTL, Now: b.clock.Now})
+	must(t, err)
+	b.verifier, err = jwtauth.NewVerifier(keys, jwtauth.Config{Issuer: b.public, Audience: b.public + "/api",
+		Now: b.clock.Now, Revoked: cfg.Revocations.Revoked})
+	must(t, err)
+	cfg.Verifier = b.verifier
+	b.handler, err = handlers.New(cfg)
+	must(t, err)
+	server.Config.Handler = b.handler
+	server.Start()
+	t.Cleanup(server.Close)
+	return b
+}
+
+func (b *bridge) startSimulator() {
+	apps := simulator.DevApps("127.0.0.1")
+	b.official, b.mini, b.second = apps[0], apps[1], apps[0]
+	b.second.AppID, b.second.Secret, b.second.OpenAccount = "wx0123456789abcdef", "another-secret", ""
+	apps = append(apps, b.second)
+	server := httptest.NewUnstartedServer(nil)
+	b.simURL = "http://" + server.Listener.Addr().String()
+	var err error
+	b.sim, err = simulator.New(simulator.Config{Apps: apps, PublicURL: b.simURL, BridgeURL: b.url, Now: b.clock.Now})
+	must(b.t, err)
+	server.Config.Handler = b.sim
+	server.Start()
+	b.t.Cleanup(server.Close)
+}
+
+func (b *bridge) api() *wechat.API {
+	base, err := url.Parse(b.simURL)
+	must(b.t, err)
+	return &wechat.API{BaseURL: base, OpenURL: base, HTTP: wechat.NewHTTPClient(), Now: b.clock.Now, CallTimeout: time.Second}
+}
+
+func (b *bridge) officialAccount(alias string, app simulator.App) handlers.OfficialAccount {
+	client, err := wechat.NewOfficial(b.api(), wechat.App{ID: app.AppID, Secret: wechat.Secret(app.Secret)}, wechat.OfficialOptions{})
+	must(b.t, err)
+	return handlers.OfficialAccount{Alias: alias, OpenAccount: "default", Client: client}
+}
+
+func (b *bridge) miniProgram(alias string, app simulator.App) handlers.MiniProgram {
+	client, err := wechat.NewMiniProgram(b.api(), wechat.App{ID: app.AppID, Secret: wechat.Secret(app.Secret)})
+	must(b.t, err)
+	return handlers.MiniProgram{Alias: alias, OpenAccount: "default", Client: client}
+}
+
+// calls is how often the simulator was asked at a path.
+func (b *bridge) calls(path string) int {
+	b.t.Helper()
+	response, err := http.Get(b.simURL + "/_simulator/calls")
+	must(b.t, err)
+	defer response.Body.Close()
+	var calls map[string]int
+	must(b.t, json.NewDecoder(response.Body).Decode(&calls))
+	return calls[path]
+}
+
+// control sends a request to one of the simulator's control routes.
+func (b *bridge) control(method, path, body string) {
+	b.t.Helper()
+	request, err := http.NewRequest(method, b.simURL+path, strings.NewReader(body))
+	must(b.t, err)
+	response, err := http.DefaultClient.Do(request)
+	must(b.t, err)
+	defer response.Body.Close()
+	if response.StatusCode >= 300 {
+		answer, _ := io.ReadAll(response.Body)
+		b.t.Fatalf("%s %s: %d %s", method, path, response.StatusCode, answer)
+	}
+}
+
+// simulatorSwitch is a behaviour of WeChat that sources disagree on. The first choice is the default.
+type simulatorSwitch struct {
+	Name    string
+	Choices []string
+}
+
+func (b *bridge) switches() []simulatorSwitch {
+	b.t.Helper()
+	response, err := http.Get(b.simURL + "/_simulator/switches")
+	must(b.t, err)
+	defer response.Body.Close()
+	var answer struct{ Switches []simulatorSwitch }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || len(answer.Switches) == 0 {
+		b.t.Fatalf("no switches: %v", err)
+	}
+	return answer.Switches
+}
+
+func (b *bridge) fault(body string) { b.control("PUT", "/_simulator/faults", body) }
+
+func (b *bridge) jsCode(person string) string {
+	b.t.Helper()
+	body := fmt.Sprintf(`{"person":%q,"appid":%q}`, person, b.mini.AppID)
+	response, err := http.Post(b.simURL+"/_simulator/js-code", "application/json", strings.NewReader(body))
+	must(b.t, err)
+	defer response.Body.Close()
+	var answer struct{ Code string }
+	must(b.t, json.NewDecoder(response.Body).Decode(&answer))
+	return answer.Code
+}
+
+// browser is one person's phone: a cookie jar and whoever holds it. It follows no redirect by itself.
+type browser struct {
+	*bridge
+	client  *http.Client
+	jar     *cookiejar.Jar
+	person  string
+	consent string
+	agent   string
+}
+
+func (b *bridge) browser(person string) *browser {
+	jar, err := cookiejar.New(nil)
+	must(b.t, err)
+	return &browser{bridge: b, person: person, consent: "allow", jar: jar, client: &http.Client{Jar: jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+}
+
+// page is an answer, read to its end.
+type page struct {
+	*http.Response
+	body string
+	hops []string // addresses visited before this one, oldest first
+}
+
+// get fetches one address of the bridge (a path) or any other, without following redirects.
+func (w *browser) get(address string, header ...string) page {
+	w.t.Helper()
+	return w.do("GET", address, "", header...)
+}
+
+func (w *browser) do(method, address, body string, header ...string) page {
+	w.t.Helper()
+	if strings.HasPrefix(address, "/") {
+		address = w.url + address
+	}
+	request, err := http.NewRequest(method, address, strings.NewReader(body))
+	must(w.t, err)
+	if w.person != "" {
+		request.Header.Set("X-Simulator-Person", w.person)
+		request.Header.Set("X-Simulator-Consent", w.consent)
+	}
+	if w.agent != "" {
+		request.Header.Set("User-Agent", w.agent)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Add(header[i], header[i+1])
+	}
+	response, err := w.client.Do(request)
+	must(w.t, err)
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	must(w.t, err)
+	return page{Response: response, body: string(content)}
+}
+
+// visit goes to an address and follows redirects until a page answers.
+func (w *browser) visit(address string) page {
+	w.t.Helper()
+	var hops []string
+	for range 12 {
+		p := w.get(address, "Accept", "text/html")
+		if p.StatusCode != http.StatusFound && p.StatusCode != http.StatusSeeOther {
+			p.hops = hops
+			return p
+		}
+		hops = append(hops, p.Request.URL.String())
+		next, err := p.Location()
+		must(w.t, err)
+		address = next.String()
+	}
+	w.t.Fatalf("redirects do not end: %q", hops)
+	return page{}
+}
+
+// callback starts a login and answers the address WeChat sends the browser back to, without going there.
+func (w *browser) callback(login string) string {
+	w.t.Helper()
+	p := w.get(login)
+	for range 6 {
+		next, err := p.Location()
+		if err != nil {
+			w.t.Fatalf("%s ended with %d: %s", login, p.StatusCode, p.body)
+		}
+		if next.Path == "/callback/official-account" {
+			return next.String()
+		}
+		p = w.get(next.String())
+	}
+	w.t.Fatalf("%s leads to no callback", login)
+	return ""
+}
+
+// register logs the browser's person in for the first time, over the register page.
+func (w *browser) register() {
+	w.t.Helper()
+	w.visit("/login")
+	if p := w.visit("/login/official-account?scope=userinfo"); p.StatusCode != http.StatusOK || p.Request.URL.Path != "/" {
+		w.t.Fatalf("registering %s ended at %s with %d", w.person, p.Request.URL, p.StatusCode)
+	}
+}
+
+// cookie is the value of one of the browser's cookies for the bridge, or "".
+func (w *browser) cookie(name string) string {
+	address, err := url.Parse(w.url)
+	must(w.t, err)
+	for _, cookie := range w.jar.Cookies(address) {
+		if cookie.Name == name {
+			return cookie.Value
+		}
+	}
+	return ""
+}
+
+// claims are those of the browser's access token; ok tells whether it has a good one.
+func (w *browser) claims() (claims jwtauth.Claims, ok bool) {
+	claims, err := w.verifier.Verify(context.Background(), w.cookie("wxbridge_token"))
+	return claims, err == nil
+}
+
+// mustClaims are the claims of a browser that must be logged in.
+func (w *browser) mustClaims() jwtauth.Claims {
+	w.t.Helper()
+	claims, ok := w.claims()
+	if !ok {
+		w.t.Fatalf("%s is not logged in", w.person)
+	}
+	return claims
+}
+
+// errorOf decodes an answer of the contract's error shape.
+func (p page) errorOf(t testing.TB) (e struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+	Errcode     int    `json:"wechat_errcode"`
+	RequestID   string `json:"request_id"`
+}) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(p.body), &e); err != nil || e.Error == "" || e.Description == "" || e.RequestID == "" {
+		t.Fatalf("status %d: not an error of the contract: %s", p.StatusCode, p.body)
+	}
+	return e
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stranger is the name of a person nobody has met.
+func stranger() string { return "p" + strings.ToLower(rand.Text()) }

@@ -1,0 +1,203 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+	"wxbridge/wechat"
+)
+
+// callbackTime bounds all that one callback asks of WeChat together.
+const callbackTime = 9 * time.Second
+
+// callback is a checked request of WeChat's redirect.
+type callback struct {
+	code    string // empty if refused
+	state   string
+	app     string // alias of the app the redirect was made for
+	again   bool   // our marker of the one restart; it grants nothing
+	refused bool
+}
+
+// callbackOfficialAccount ends a login that the official account's authorize page sends back. Only the browser that holds
+// the flow's cookie gets as far as the exchange.
+func (s *Server) callbackOfficialAccount(c *gin.Context) error {
+	request, err := readCallback(c)
+	if err != nil {
+		return err
+	}
+	f, err := s.flowOf(c.Request, request.state)
+	if err != nil || f.Provider != db.ProviderOfficialAccount || f.App != request.app { // FLW-09
+		return s.strayCallback(c, request)
+	}
+	account, err := s.officialAccount(f.App)
+	if err != nil {
+		return err
+	}
+	if f.Outcome != pending {
+		return s.markedCallback(c, account, f, request)
+	}
+	if request.refused {
+		return s.refusedCallback(c, f)
+	}
+	end, repeated, err := s.repeats.do(c.Request.Context(), f, request.code, func() (landing, error) {
+		// WeChat's clients drop the first of two callbacks: what it started must end for the second.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), callbackTime)
+		defer cancel()
+		return s.land(ctx, account, f, request.code)
+	})
+	if err == nil && repeated && !s.stillGood(c.Request.Context(), end) {
+		s.repeats.forget(f.State)
+		err = errSpent
+	}
+	switch {
+	case errors.Is(err, errSpent):
+		return s.restart(c, account, f, request, errSpentPage)
+	case errors.Is(err, wechat.ErrInvalidCode):
+		return s.restart(c, account, f, request, err)
+	case err != nil:
+		return err
+	}
+	return s.arrive(c, f, end)
+}
+
+var errSpentPage = invalidGrant("This login was used before. Log in again.")
+
+// readCallback takes what WeChat adds to the redirect. A refusal comes back as code=authdeny, or with a state and no code
+// (wechat-protocol §1.1).
+func readCallback(c *gin.Context) (callback, error) {
+	p, err := query(c, "code", "state", "app", "again")
+	if err != nil {
+		return callback{}, err
+	}
+	request := callback{code: p["code"], state: p["state"], app: p["app"], again: p["again"] == "1"}
+	if request.app == "" {
+		request.app = DefaultApp
+	}
+	if request.state != "" && !only(request.state, 128, isAlphanumeric) {
+		return callback{}, invalidRequest("The parameter state is malformed.")
+	}
+	if request.code == "" || request.code == "authdeny" {
+		if request.code == "" && request.state == "" {
+			return callback{}, invalidRequest("The parameters code and state are missing.")
+		}
+		request.code, request.refused = "", true
+		return request, nil
+	}
+	if !only(request.code, 512, isCodeByte) {
+		return callback{}, invalidRequest("The parameter code is malformed.")
+	}
+	return request, nil
+}
+
+// strayCallback meets a callback without its flow cookie: an old menu link, a shared or bookmarked callback, a planted
+// code, a browser that lost its cookies. The code is never spent; the silent login starts afresh, once.
+func (s *Server) strayCallback(c *gin.Context, request callback) error {
+	s.cfg.Logger.Info("callback without its flow cookie", "event", "login.state_mismatch",
+		"request_id", requestIDOf(c), "again", request.again)
+	if request.refused {
+		return redirect(c, "/login/refused")
+	}
+	if request.again {
+		return redirect(c, "/login/cookies-off")
+	}
+	account, err := s.officialAccount(request.app)
+	if err != nil {
+		return err
+	}
+	return s.toWeChat(c, account, flow{ReturnTo: s.returnTo.Default(), Provider: db.ProviderOfficialAccount,
+		App: account.Alias, Scope: string(wechat.ScopeBase), Again: true})
+}
+
+// restart begins the silent login again, once, when the code of a good flow was refused. cause is the answer if this was the
+// restart already.
+func (s *Server) restart(c *gin.Context, account OfficialAccount, f flow, request callback, cause error) error {
+	s.clearFlow(c, s.flowName(f.State))
+	if f.Again || request.again {
+		return cause
+	}
+	return s.toWeChat(c, account, flow{ReturnTo: f.ReturnTo, Provider: f.Provider, App: f.App,
+		Scope: string(wechat.ScopeBase), Again: true})
+}
+
+// markedCallback meets a late repeat, whose flow has ended: Back, reload. The mark tells where it led and grants nothing.
+func (s *Server) markedCallback(c *gin.Context, account OfficialAccount, f flow, request callback) error {
+	if _, err := s.cookieClaims(c); err == nil {
+		return redirect(c, f.ReturnTo)
+	}
+	switch {
+	case request.refused:
+		return redirect(c, "/login/refused")
+	case f.Outcome == register:
+		return redirect(c, "/login/register")
+	}
+	return s.restart(c, account, f, request, errSpentPage)
+}
+
+// refusedCallback leads a person who refused back to the choice. Who is known and logged in lands with the stored profile.
+func (s *Server) refusedCallback(c *gin.Context, f flow) error {
+	if f.Known {
+		if _, err := s.cookieClaims(c); err == nil {
+			if err := s.markFlow(c, f, landed); err != nil {
+				return err
+			}
+			return redirect(c, f.ReturnTo)
+		}
+	}
+	if err := s.markFlow(c, f, register); err != nil {
+		return err
+	}
+	return redirect(c, "/login/refused")
+}
+
+// arrive answers a login that ended: fresh cookies if somebody is logged in, the mark, and on to where it leads.
+func (s *Server) arrive(c *gin.Context, f flow, end landing) error {
+	if end.session != nil {
+		if err := s.setSession(c, *end.session); err != nil {
+			return err
+		}
+	}
+	mark, to := landed, f.ReturnTo
+	switch end.outcome {
+	case landRegister:
+		mark, to = register, "/login/register"
+		f.Known = end.session != nil
+	case landSnapshot:
+		mark, to = register, "/login/snapshot"
+	}
+	if err := s.markFlow(c, f, mark); err != nil {
+		return err
+	}
+	return redirect(c, to)
+}
+
+// stillGood reports whether a remembered landing may be answered again: its fan is there, and the session not revoked.
+func (s *Server) stillGood(ctx context.Context, end landing) bool {
+	if end.session == nil {
+		return true
+	}
+	fan, err := s.cfg.Store.Fan(ctx, end.session.fan.ID)
+	return err == nil && fan.Status == db.StatusActive && !s.cfg.Revocations.Revoked(end.session.claims())
+}
+
+func only(s string, longest int, allowed func(byte) bool) bool {
+	if s == "" || len(s) > longest {
+		return false
+	}
+	for i := range len(s) {
+		if !allowed(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+func isCodeByte(c byte) bool { return isAlphanumeric(c) || c == '_' || c == '-' }

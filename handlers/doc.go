@@ -1,0 +1,17 @@
+// Package handlers is wxbridge's HTTP surface: one file a flow, each a straight line from the request over WeChat
+// ("who is it?"), the store ("which fan?") and the issuer ("sign") to the answer.
+//
+// The browser login, in the order a request meets it:
+//
+//	GET /login                      login.go     pick the provider, set a flow cookie, 302 to WeChat
+//	GET /callback/official-account  callback.go  the flow cookie proves the browser; the code is exchanged once
+//	    known fan, or userinfo ───▶ signin.go    save the login, sign both tokens, 302 to return_to
+//	    unknown fan ──────────────▶ register.go  /login/register: one tap asks for snsapi_userinfo
+//	    refused, snapshot, no cookies ─────────▶ the page that says what to do
+//
+// flow.go keeps the sealed flow cookies, repeats.go joins the callbacks WeChat sends twice, returnto.go is the one check
+// of every return address. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
+// cookie may change something. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
+//
+// No SQL, no WeChat URL and no cryptography lives here.
+package handlers

@@ -1,0 +1,27 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/templates"
+)
+
+// home shows who is logged in. The page's own script reads the ID-token cookie; the server only keeps both cookies fresh, and
+// takes away an ID token whose session has ended.
+func (s *Server) home(c *gin.Context) error {
+	view := templates.Home{IDCookieName: s.cookies.id, ImageHosts: s.cfg.ImageOrigins}
+	claims, err := s.cookieClaims(c)
+	if err == nil {
+		err = s.keepFresh(c, claims)
+	}
+	switch {
+	case err == nil:
+		view.SignedIn, view.FormToken = true, s.formToken(claims.SessionID)
+	case s.hasOurCookie(c.Request):
+		s.clearSession(c)
+	}
+	c.Header("Content-Security-Policy", templates.ContentSecurityPolicy(s.cfg.ImageOrigins...))
+	return s.page(c, http.StatusOK, view)
+}

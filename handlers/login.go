@@ -1,0 +1,208 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+	"wxbridge/templates"
+	"wxbridge/wechat"
+)
+
+// loginRequest is a checked request to log in.
+type loginRequest struct {
+	returnTo string
+	app      string
+	scope    wechat.Scope
+	force    bool // prompt=login: ask WeChat even if already logged in
+}
+
+// login picks the provider that the browser can log in with.
+func (s *Server) login(c *gin.Context) error {
+	request, err := s.loginRequest(c)
+	if err != nil {
+		return err
+	}
+	switch s.browserOf(c.Request) {
+	case browserWeChat:
+		return s.logInOfficialAccount(c, request)
+	case browserWeCom:
+		return errNotConfigured
+	}
+	return s.scanPage(c, request)
+}
+
+// loginOfficialAccount logs in with the official account whatever the browser says it is.
+func (s *Server) loginOfficialAccount(c *gin.Context) error {
+	request, err := s.loginRequest(c)
+	if err != nil {
+		return err
+	}
+	return s.logInOfficialAccount(c, request)
+}
+
+func (s *Server) loginRequest(c *gin.Context) (loginRequest, error) {
+	p, err := query(c, "return_to", "app", "scope", "prompt")
+	if err != nil {
+		return loginRequest{}, err
+	}
+	request := loginRequest{returnTo: s.returnTo.Default(), app: DefaultApp, scope: wechat.ScopeBase}
+	if to, given := p["return_to"]; given {
+		if err := s.checkReturnTo(c, to); err != nil {
+			return loginRequest{}, err
+		}
+		request.returnTo = to
+	}
+	if app, given := p["app"]; given {
+		request.app = app
+	}
+	switch p["scope"] {
+	case "", "base":
+	case "userinfo":
+		request.scope = wechat.ScopeUserinfo
+	default:
+		return loginRequest{}, invalidRequest("The scope is base or userinfo.")
+	}
+	switch p["prompt"] {
+	case "":
+	case "login":
+		request.force = true
+	default:
+		return loginRequest{}, invalidRequest("The only prompt known here is login.")
+	}
+	return request, nil
+}
+
+// checkReturnTo refuses a return address that is not allowed and logs it, quoted (RET-06).
+func (s *Server) checkReturnTo(c *gin.Context, to string) error {
+	if err := s.returnTo.Check(to); err != nil {
+		s.cfg.Logger.Warn("return address refused", "event", "return_to.refused",
+			"request_id", requestIDOf(c), "return_to", clip(to, 256))
+		return errReturnTo.because(err)
+	}
+	return nil
+}
+
+func (s *Server) logInOfficialAccount(c *gin.Context, request loginRequest) error {
+	account, err := s.officialAccount(request.app)
+	if err != nil {
+		return err
+	}
+	if !request.force && s.alreadyLoggedIn(c, account, request.scope) {
+		return redirect(c, request.returnTo)
+	}
+	f := flow{ReturnTo: request.returnTo, Provider: db.ProviderOfficialAccount, App: account.Alias, Scope: string(request.scope)}
+	if request.scope == wechat.ScopeUserinfo {
+		// A tap on the register page: its time is kept with the fan, and a fan who is logged in may still say no.
+		if mark, ok := s.newestFlow(c.Request, register); ok && mark.App == f.App {
+			f.Tapped, f.Known = s.cfg.Now().Unix(), mark.Known
+		}
+	}
+	return s.toWeChat(c, account, f)
+}
+
+// toWeChat starts the flow and sends the browser to WeChat's authorize page.
+func (s *Server) toWeChat(c *gin.Context, account OfficialAccount, f flow) error {
+	f, err := s.startFlow(c, f)
+	if err != nil {
+		return err
+	}
+	marks := url.Values{}
+	if f.Again {
+		marks.Set("again", "1")
+	}
+	if f.App != DefaultApp {
+		marks.Set("app", f.App)
+	}
+	callback := s.cfg.PublicURL.JoinPath("/callback/official-account")
+	callback.RawQuery = marks.Encode()
+	return redirect(c, account.Client.AuthorizeURL(callback.String(), wechat.Scope(f.Scope), f.State))
+}
+
+// officialAccount finds an account by its alias.
+func (s *Server) officialAccount(alias string) (OfficialAccount, error) {
+	if len(s.cfg.OfficialAccounts) == 0 {
+		return OfficialAccount{}, errNotConfigured
+	}
+	for _, account := range s.cfg.OfficialAccounts {
+		if account.Alias == alias {
+			return account, nil
+		}
+	}
+	return OfficialAccount{}, invalidRequest("There is no app of this name.")
+}
+
+// alreadyLoggedIn reports whether the cookie's token is one that this login would end with. A token that is due is renewed.
+func (s *Server) alreadyLoggedIn(c *gin.Context, account OfficialAccount, scope wechat.Scope) bool {
+	claims, err := s.cookieClaims(c)
+	if err != nil || claims.Provider != db.ProviderOfficialAccount || claims.AppID != account.Client.AppID() {
+		return false
+	}
+	if scope == wechat.ScopeUserinfo {
+		_, identity, err := s.cfg.Store.FanByIdentity(c.Request.Context(), claims.Provider, claims.AppID, claims.OpenID)
+		if err != nil || wechat.Scope(identity.Scope) != wechat.ScopeUserinfo {
+			return false
+		}
+	}
+	return s.keepFresh(c, claims) == nil
+}
+
+// scanPage shows a browser outside WeChat the login as a QR code.
+func (s *Server) scanPage(c *gin.Context, request loginRequest) error {
+	account, err := s.officialAccount(request.app)
+	if err != nil {
+		return err
+	}
+	link := s.cfg.PublicURL.JoinPath("/login")
+	link.RawQuery = loginQuery(account.Alias, request.returnTo, request.scope).Encode()
+	code, _ := templates.NewQRCode(link.String()) // of an address too long for any code, the page shows the text alone
+	return s.page(c, http.StatusOK, templates.Scan{URL: link.String(), QR: code, SelfURL: link.RequestURI()})
+}
+
+// loginQuery is the query of a link to one of our login routes.
+func loginQuery(app, returnTo string, scope wechat.Scope) url.Values {
+	q := url.Values{"return_to": {returnTo}}
+	if app != DefaultApp {
+		q.Set("app", app)
+	}
+	if scope == wechat.ScopeUserinfo {
+		q.Set("scope", "userinfo")
+	}
+	return q
+}
+
+type browser int
+
+const (
+	browserOther browser = iota
+	browserWeChat
+	browserWeCom
+)
+
+// browserOf reads the User-Agent: it picks a flow and never grants trust. WeCom is asked first, since it carries
+// MicroMessenger too (wechat-protocol §12.1).
+func (s *Server) browserOf(r *http.Request) browser {
+	if s.cfg.Dev {
+		if cookie, err := r.Cookie("simulator_browser"); err == nil {
+			switch cookie.Value {
+			case "wechat":
+				return browserWeChat
+			case "wecom":
+				return browserWeCom
+			case "desktop":
+				return browserOther
+			}
+		}
+	}
+	agent := strings.ToLower(r.UserAgent())
+	switch {
+	case strings.Contains(agent, "wxwork"):
+		return browserWeCom
+	case strings.Contains(agent, "micromessenger"), s.cfg.Dev:
+		return browserWeChat
+	}
+	return browserOther
+}

@@ -1,0 +1,91 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+	"wxbridge/jwtauth"
+)
+
+// logout ends the session: the token is revoked and the browser forgets all of ours. It works without a session too.
+func (s *Server) logout(c *gin.Context) error {
+	form, err := s.logoutForm(c)
+	if err != nil {
+		return err
+	}
+	to := s.returnTo.Default()
+	if given, ok := form["return_to"]; ok {
+		if err := s.checkReturnTo(c, given); err != nil {
+			return err
+		}
+		to = given
+	}
+	raw, source, _ := jwtauth.TokenFromRequest(c.Request, s.cookies.token)
+	claims, verifyErr := s.cfg.Verifier.Verify(c.Request.Context(), raw)
+	if source != jwtauth.SourceBearer && s.hasOurCookie(c.Request) {
+		if err := s.guard(c, form["form_token"], claims.SessionID); err != nil {
+			return err
+		}
+	}
+	if source != jwtauth.SourceNone && verifyErr == nil {
+		if err := s.revokeSession(c, claims.SessionID); err != nil {
+			return err
+		}
+	}
+	s.forgetBrowser(c)
+	c.Header("Cache-Control", "no-store")
+	if !wantsHTML(c.Request) {
+		c.Status(http.StatusNoContent)
+		return nil
+	}
+	c.Header("Location", location(to))
+	c.Status(http.StatusSeeOther)
+	c.Writer.WriteHeaderNow()
+	return nil
+}
+
+// logoutForm reads return_to and form_token from the query and, if there is one, the form.
+func (s *Server) logoutForm(c *gin.Context) (params, error) {
+	values, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		return nil, invalidRequest("The query of this address is malformed.")
+	}
+	if kind, err := bodyType(c.Request); err == nil && kind == "application/x-www-form-urlencoded" {
+		raw, err := readBody(c.Request)
+		if err != nil {
+			return nil, err
+		}
+		form, err := url.ParseQuery(string(raw))
+		if err != nil {
+			return nil, invalidRequest("The form is malformed.")
+		}
+		for name, given := range form {
+			values[name] = append(values[name], given...)
+		}
+	}
+	return pick(values, []string{"return_to", "form_token"})
+}
+
+func (s *Server) revokeSession(c *gin.Context, sessionID string) error {
+	until := s.revokedUntil()
+	err := s.cfg.Store.AddRevocation(c.Request.Context(),
+		db.Revocation{Kind: db.RevokedSession, Value: sessionID, ExpiresAt: until})
+	if err != nil {
+		return err
+	}
+	s.cfg.Revocations.RevokeSession(sessionID, until)
+	s.cfg.Logger.Info("logout", "event", "logout", "request_id", requestIDOf(c))
+	return nil
+}
+
+// forgetBrowser clears every cookie of ours, marks included.
+func (s *Server) forgetBrowser(c *gin.Context) {
+	s.clearSession(c)
+	s.trimFlows(c, 0)
+}
+
+func isNotFound(err error) bool { return errors.Is(err, db.ErrNotFound) }

@@ -1,0 +1,269 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+	"wxbridge/jwtauth"
+)
+
+// Bounds of what people may call themselves (WX-18): runes of a nickname, bytes of an avatar's address.
+const (
+	maxNickname  = 64
+	maxAvatarURL = 512
+)
+
+// getMe answers who the caller is.
+func (s *Server) getMe(c *gin.Context) error {
+	from, fan, err := s.reader(c)
+	if err != nil {
+		return err
+	}
+	return s.answerMe(c, from, fan, false)
+}
+
+// patchMe changes the caller's own nickname and avatar.
+func (s *Server) patchMe(c *gin.Context) error {
+	from, fan, err := s.writer(c)
+	if err != nil {
+		return err
+	}
+	p, err := jsonBody(c, "nickname", "avatar_url")
+	if err != nil {
+		return err
+	}
+	if len(p) == 0 {
+		return invalidRequest("Give a nickname, an avatar_url or both.")
+	}
+	if err := checkProfile(p); err != nil {
+		return err
+	}
+	now := s.cfg.Now()
+	fan, err = s.cfg.Store.UpdateFan(c.Request.Context(), fan.ID, func(f *db.Fan) error {
+		if nickname, given := p["nickname"]; given {
+			f.Nickname = nickname
+		}
+		if avatar, given := p["avatar_url"]; given {
+			f.AvatarURL = avatar
+		}
+		if f.RegisteredAt.IsZero() && f.Nickname != "" {
+			f.RegisteredAt = now
+		}
+		return nil
+	})
+	if err != nil {
+		return missingFan(err)
+	}
+	return s.answerMe(c, from, fan, true)
+}
+
+func checkProfile(p params) error {
+	if nickname, given := p["nickname"]; given {
+		runes := utf8.RuneCountInString(nickname)
+		if strings.TrimSpace(nickname) == "" || runes > maxNickname || strings.ContainsFunc(nickname, unicode.IsControl) {
+			return invalidRequest("A nickname has 1 to 64 characters, none of them control characters.")
+		}
+	}
+	if avatar := p["avatar_url"]; avatar != "" {
+		u, err := url.Parse(avatar)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || len(avatar) > maxAvatarURL || hasForbiddenByte(avatar) {
+			return invalidRequest("An avatar_url is an https URL of at most 512 bytes, or empty.")
+		}
+	}
+	return nil
+}
+
+// deleteMe erases the caller: everything stored goes, and every token of the fan is revoked.
+func (s *Server) deleteMe(c *gin.Context) error {
+	_, fan, err := s.writer(c)
+	if err != nil {
+		return err
+	}
+	// Tokens carry whole seconds, so the cut is at the next one: what was signed in this second is refused too.
+	cut := s.cfg.Now().Truncate(time.Second).Add(time.Second)
+	until := s.revokedUntil().Add(time.Second)
+	ids, err := s.cfg.Store.EraseFan(c.Request.Context(), fan.ID, cut, until)
+	if err != nil {
+		return missingFan(err)
+	}
+	for _, id := range ids {
+		s.cfg.Revocations.RevokeSubject(id, cut, until)
+	}
+	s.cfg.Logger.Info("fan erased", "event", "fan.erased", "request_id", requestIDOf(c), "fan", fan.ID)
+	s.forgetBrowser(c)
+	c.Header("Cache-Control", "no-store")
+	c.Status(http.StatusNoContent)
+	return nil
+}
+
+// exportMe answers everything that is stored about the caller. Session keys and WeChat's tokens are secrets shared with
+// WeChat, not data about the person: only that they are there is told.
+func (s *Server) exportMe(c *gin.Context) error {
+	from, fan, err := s.reader(c)
+	if err != nil {
+		return err
+	}
+	export, err := s.exportOf(c.Request.Context(), fan)
+	if err != nil {
+		return err
+	}
+	if err := s.renewCaller(c, from, fan, false); err != nil {
+		return err
+	}
+	c.Header("Content-Disposition", `attachment; filename="wxbridge-export.json"`)
+	return personal(c, http.StatusOK, export)
+}
+
+// answerMe answers the fan as it is now. A caller with a cookie gets it renewed when it is due, or at once if what the ID
+// token shows has changed.
+func (s *Server) answerMe(c *gin.Context, from caller, fan db.Fan, changed bool) error {
+	ctx := c.Request.Context()
+	identities, err := s.cfg.Store.Identities(ctx, fan.ID)
+	if err != nil {
+		return err
+	}
+	aliases, err := s.cfg.Store.Aliases(ctx, fan.ID)
+	if err != nil {
+		return err
+	}
+	if err := s.renewCaller(c, from, fan, changed); err != nil {
+		return err
+	}
+	return personal(c, http.StatusOK, meOf(fan, identities, aliases))
+}
+
+func (s *Server) renewCaller(c *gin.Context, from caller, fan db.Fan, changed bool) error {
+	if from.source != jwtauth.SourceCookie || !changed && !s.due(from.claims) {
+		return nil
+	}
+	if changed && !s.due(from.claims) {
+		id, err := s.idToken(sessionOf(from.claims, fan))
+		if err != nil {
+			return err
+		}
+		s.setIDCookie(c, id, s.cfg.TokenTTL)
+		return nil
+	}
+	return s.setSession(c, sessionOf(from.claims, fan))
+}
+
+// missingFan turns a fan that is gone into a token that is no good any more.
+func missingFan(err error) error {
+	if isNotFound(err) {
+		return errBadCredential.because(err)
+	}
+	return err
+}
+
+type me struct {
+	briefFan
+	PhoneNumber string       `json:"phone_number,omitempty"`
+	Role        string       `json:"role,omitempty"`
+	Aliases     []string     `json:"aliases,omitempty"`
+	CreatedAt   time.Time    `json:"created_at"`
+	LastLoginAt time.Time    `json:"last_login_at"`
+	Identities  []meIdentity `json:"identities"`
+}
+
+type meIdentity struct {
+	Provider   string `json:"provider"`
+	AppID      string `json:"appid"`
+	OpenID     string `json:"openid"`
+	UnionID    string `json:"unionid,omitempty"`
+	Subscribed *bool  `json:"subscribed,omitempty"`
+}
+
+func meOf(fan db.Fan, identities []db.Identity, aliases []string) me {
+	m := me{briefFan: briefOf(fan), PhoneNumber: fan.Phone, Role: fan.Role, Aliases: aliases,
+		CreatedAt: fan.CreatedAt.UTC(), LastLoginAt: fan.LastLoginAt.UTC(), Identities: []meIdentity{}}
+	for _, i := range identities {
+		m.Identities = append(m.Identities, meIdentity{i.Provider, i.AppID, i.OpenID, i.UnionID, i.Subscribed})
+	}
+	return m
+}
+
+// export is all that the store holds about one fan.
+type export struct {
+	me
+	Language     string           `json:"language,omitempty"`
+	Status       string           `json:"status"`
+	UpdatedAt    time.Time        `json:"updated_at"`
+	RegisteredAt *time.Time       `json:"registered_at,omitempty"`
+	ProfileAt    *time.Time       `json:"profile_at,omitempty"`
+	ConsentedAt  *time.Time       `json:"consented_at,omitempty"`
+	Identities   []exportIdentity `json:"identities"`
+}
+
+type exportIdentity struct {
+	meIdentity
+	OpenAccount          string          `json:"open_account"`
+	Scope                string          `json:"scope,omitempty"`
+	Profile              json.RawMessage `json:"profile,omitempty"`
+	HasSessionKey        bool            `json:"has_session_key"`
+	HasUserRefreshToken  bool            `json:"has_user_refresh_token"`
+	UserRefreshExpiresAt *time.Time      `json:"user_refresh_expires_at,omitempty"`
+	CreatedAt            time.Time       `json:"created_at"`
+	LastLoginAt          time.Time       `json:"last_login_at"`
+}
+
+func (s *Server) exportOf(ctx context.Context, fan db.Fan) (export, error) {
+	identities, err := s.cfg.Store.Identities(ctx, fan.ID)
+	if err != nil {
+		return export{}, err
+	}
+	aliases, err := s.cfg.Store.Aliases(ctx, fan.ID)
+	if err != nil {
+		return export{}, err
+	}
+	e := export{me: meOf(fan, nil, aliases), Language: fan.Language, Status: string(fan.Status),
+		UpdatedAt: fan.UpdatedAt.UTC(), RegisteredAt: known(fan.RegisteredAt), ProfileAt: known(fan.ProfileAt),
+		ConsentedAt: known(fan.ConsentedAt), Identities: []exportIdentity{}}
+	for _, i := range identities {
+		x := exportIdentity{meIdentity: meIdentity{i.Provider, i.AppID, i.OpenID, i.UnionID, i.Subscribed},
+			OpenAccount: i.OpenAccount, Scope: i.Scope, HasSessionKey: len(i.SessionKeySealed) > 0,
+			HasUserRefreshToken: len(i.UserRefreshTokenSealed) > 0, UserRefreshExpiresAt: known(i.UserRefreshExpiresAt),
+			CreatedAt: i.CreatedAt.UTC(), LastLoginAt: i.LastLoginAt.UTC()}
+		if json.Valid(i.ProfileJSON) {
+			x.Profile = i.ProfileJSON
+		}
+		e.Identities = append(e.Identities, x)
+	}
+	return e, nil
+}
+
+// known is nil for a time that never was.
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// clip cuts text to at most n runes.
+func clip(text string, n int) string {
+	for i := range text {
+		if n == 0 {
+			return text[:i]
+		}
+		n--
+	}
+	return text
+}
+
+// fitting is the address, or nothing if it is too long: half an address leads nowhere.
+func fitting(address string, longest int) string {
+	if len(address) > longest {
+		return ""
+	}
+	return address
+}

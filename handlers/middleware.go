@@ -1,0 +1,148 @@
+package handlers
+
+import (
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/templates"
+)
+
+// maxBody bounds every request body (SRV-02).
+const maxBody = 64 << 10
+
+const requestIDKey = "wxbridge.request_id"
+
+// requestID names the request in the log and in every error. An id that came in is kept only if a trusted proxy sent it.
+func (s *Server) requestID(c *gin.Context) {
+	id := c.GetHeader("X-Request-Id")
+	if !plausibleRequestID(id) || !s.fromTrustedProxy(c.Request) {
+		id = rand.Text()
+	}
+	c.Set(requestIDKey, id)
+	c.Header("X-Request-Id", id)
+}
+
+func requestIDOf(c *gin.Context) string { return c.GetString(requestIDKey) }
+
+func plausibleRequestID(id string) bool {
+	if len(id) < 8 || len(id) > 64 {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) fromTrustedProxy(r *http.Request) bool {
+	if len(s.trusted) == 0 {
+		return false
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	for _, network := range s.trusted {
+		if network.Contains(peer.Addr().Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseTrusted reads addresses and networks as gin does.
+func parseTrusted(proxies []string) ([]netip.Prefix, error) {
+	var trusted []netip.Prefix
+	for _, proxy := range proxies {
+		if !strings.Contains(proxy, "/") {
+			addr, err := netip.ParseAddr(proxy)
+			if err != nil {
+				return nil, fmt.Errorf("trusted proxy %q: %w", proxy, err)
+			}
+			trusted = append(trusted, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		network, err := netip.ParsePrefix(proxy)
+		if err != nil {
+			return nil, fmt.Errorf("trusted proxy %q: %w", proxy, err)
+		}
+		trusted = append(trusted, network.Masked())
+	}
+	return trusted, nil
+}
+
+// accessLog writes one line a request: the route, never the path or the query, which may hold a code.
+func (s *Server) accessLog(c *gin.Context) {
+	start := time.Now()
+	c.Next()
+	s.cfg.Logger.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
+		slog.String("request_id", requestIDOf(c)),
+		slog.String("method", loggable(c.Request.Method)),
+		slog.String("route", routeOf(c)),
+		slog.Int("status", c.Writer.Status()),
+		slog.Int64("duration_us", time.Since(start).Microseconds()),
+		slog.String("client", c.ClientIP()))
+}
+
+// routeOf is the pattern that matched, so that a hostile path cannot write into the log.
+func routeOf(c *gin.Context) string {
+	if route := c.FullPath(); route != "" {
+		return route
+	}
+	return "none"
+}
+
+func loggable(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}
+
+// recoverPanic answers 500 and goes on (SRV-06). The stack goes to the log; headers, which hold cookies, do not.
+func (s *Server) recoverPanic(c *gin.Context) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		if cause == http.ErrAbortHandler {
+			panic(cause)
+		}
+		s.cfg.Logger.Error("panic", "request_id", requestIDOf(c), "route", routeOf(c),
+			"cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+		c.Abort()
+		if !c.Writer.Written() {
+			s.fail(c, errServer)
+		}
+	}()
+	c.Next()
+}
+
+// secureHeaders sets what every answer says; the policy for pages lets in nothing from other origins (WEB-08, FLW-11).
+func (s *Server) secureHeaders(c *gin.Context) {
+	header := c.Writer.Header()
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Content-Security-Policy", templates.ContentSecurityPolicy())
+}
+
+func (s *Server) limitBody(c *gin.Context) {
+	if c.Request.Body != nil {
+		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+	}
+}

@@ -1,0 +1,140 @@
+package handlers
+
+import (
+	"context"
+	"hash/maphash"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+)
+
+// miniProgramLogin exchanges the code of wx.login for an access token. The session key stays here, sealed.
+func (s *Server) miniProgramLogin(c *gin.Context) error {
+	program, code, err := s.readMiniProgramLogin(c)
+	if err != nil {
+		return err
+	}
+	if !s.codes.first(program.Alias, code) {
+		return invalidGrant("This code was used before. Call wx.login again.")
+	}
+	// WeChat's answer is stored even if the client has gone: the code is spent.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), callbackTime)
+	defer cancel()
+	answer, err := program.Client.Login(ctx, code)
+	if err != nil {
+		return err
+	}
+	identity := db.Identity{Provider: db.ProviderMiniProgram, AppID: program.Client.AppID(), OpenID: answer.OpenID,
+		OpenAccount: program.OpenAccount, UnionID: answer.UnionID}
+	if key := answer.Key.Reveal(); key != "" {
+		identity.SessionKeySealed = s.cfg.Box.Seal(sessionKeyPurpose, []byte(key), identityLabel(identity))
+	}
+	session, err := s.signIn(ctx, db.Login{Identity: identity})
+	if err != nil {
+		return err
+	}
+	access, claims, err := s.accessToken(*session)
+	if err != nil {
+		return err
+	}
+	return personal(c, http.StatusOK, tokenAnswer{
+		AccessToken: access,
+		TokenType:   "Bearer",
+		ExpiresIn:   int64(claims.ExpiresAt.Sub(claims.IssuedAt) / time.Second),
+		Fan:         briefOf(session.fan),
+	})
+}
+
+func (s *Server) readMiniProgramLogin(c *gin.Context) (MiniProgram, string, error) {
+	p, err := body(c, "code", "app")
+	if err != nil {
+		return MiniProgram{}, "", err
+	}
+	if p["code"] == "" {
+		return MiniProgram{}, "", invalidRequest("The code that wx.login gives is missing.")
+	}
+	if !only(p["code"], 512, isCodeByte) {
+		return MiniProgram{}, "", invalidRequest("The code is malformed.")
+	}
+	program, err := s.miniProgram(p["app"])
+	return program, p["code"], err
+}
+
+func (s *Server) miniProgram(alias string) (MiniProgram, error) {
+	if len(s.cfg.MiniPrograms) == 0 {
+		return MiniProgram{}, errNotConfigured
+	}
+	if alias == "" {
+		alias = DefaultApp
+	}
+	for _, program := range s.cfg.MiniPrograms {
+		if program.Alias == alias {
+			return program, nil
+		}
+	}
+	return MiniProgram{}, invalidRequest("There is no app of this name.")
+}
+
+// tokenAnswer is a token response (RFC 6749 §5.1) with the fan beside it.
+type tokenAnswer struct {
+	AccessToken string   `json:"access_token"`
+	TokenType   string   `json:"token_type"`
+	ExpiresIn   int64    `json:"expires_in"`
+	Fan         briefFan `json:"fan"`
+}
+
+type briefFan struct {
+	ID         string `json:"id"`
+	Nickname   string `json:"nickname"`
+	AvatarURL  string `json:"avatar_url"`
+	Registered bool   `json:"registered"`
+}
+
+func briefOf(f db.Fan) briefFan {
+	return briefFan{ID: f.ID, Nickname: f.Nickname, AvatarURL: f.AvatarURL, Registered: f.Registered()}
+}
+
+const (
+	codeMemory   = 10 * time.Minute
+	maxSeenCodes = 1 << 16 // a generation; older codes are refused by WeChat itself
+)
+
+// seenCodes remembers the codes of the last ten minutes as hashes, in two generations: memory stays bounded, and forgetting
+// costs nothing.
+type seenCodes struct {
+	now  func() time.Time
+	seed maphash.Seed
+
+	mu       sync.Mutex
+	since    time.Time
+	new, old map[uint64]struct{}
+}
+
+func newSeenCodes(now func() time.Time) *seenCodes {
+	return &seenCodes{now: now, seed: maphash.MakeSeed(), since: now(), new: map[uint64]struct{}{}}
+}
+
+// first reports whether the code of this app is seen for the first time, and remembers it.
+func (s *seenCodes) first(app, code string) bool {
+	hash := maphash.String(s.seed, app+"|"+code)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := s.now(); len(s.new) >= maxSeenCodes || now.Sub(s.since) >= codeMemory {
+		if now.Sub(s.since) >= 2*codeMemory {
+			s.new = nil
+		}
+		s.old, s.new, s.since = s.new, map[uint64]struct{}{}, now
+	}
+	if _, seen := s.old[hash]; seen {
+		return false
+	}
+	if _, seen := s.new[hash]; seen {
+		return false
+	}
+	s.new[hash] = struct{}{}
+	return true
+}

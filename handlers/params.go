@@ -1,0 +1,161 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+)
+
+// params are the named parameters of one request; each was given at most once (RFC 6749 §3.1).
+type params map[string]string
+
+// query reads the named parameters of the query. Others are ignored: WeChat and people who share links add their own.
+func query(c *gin.Context, names ...string) (params, error) {
+	values, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		return nil, invalidRequest("The query of this address is malformed.")
+	}
+	return pick(values, names)
+}
+
+func pick(values url.Values, names []string) (params, error) {
+	p := make(params, len(names))
+	for _, name := range names {
+		given := values[name]
+		if len(given) > 1 {
+			return nil, invalidRequest("The parameter " + name + " is given more than once.")
+		}
+		if len(given) == 1 {
+			if !utf8.ValidString(given[0]) {
+				return nil, invalidRequest("The parameter " + name + " is not valid UTF-8.")
+			}
+			p[name] = given[0]
+		}
+	}
+	return p, nil
+}
+
+// body reads the named members of a JSON object or the named fields of a form. Members that are not named are ignored,
+// named ones must be strings.
+func body(c *gin.Context, names ...string) (params, error) {
+	kind, err := bodyType(c.Request)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := readBody(c.Request)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case "application/json":
+		return jsonMembers(raw, names, false)
+	case "application/x-www-form-urlencoded":
+		values, err := url.ParseQuery(string(raw))
+		if err != nil {
+			return nil, invalidRequest("The form is malformed.")
+		}
+		return pick(values, names)
+	}
+	return nil, errMediaType
+}
+
+// jsonBody reads the named members of a JSON object and refuses any other member and any other type.
+func jsonBody(c *gin.Context, names ...string) (params, error) {
+	kind, err := bodyType(c.Request)
+	if err != nil {
+		return nil, err
+	}
+	if kind != "application/json" {
+		return nil, errMediaType
+	}
+	raw, err := readBody(c.Request)
+	if err != nil {
+		return nil, err
+	}
+	return jsonMembers(raw, names, true)
+}
+
+func bodyType(r *http.Request) (string, error) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return "", errMediaType
+	}
+	kind, given, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return "", errMediaType
+	}
+	if charset := given["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return "", errMediaType
+	}
+	return kind, nil
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	raw, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, errTooLarge
+	case err != nil:
+		return nil, invalidRequest("The body could not be read.").because(err)
+	}
+	return raw, nil
+}
+
+// jsonMembers takes one JSON object apart. A repeated member is refused, in whatever case it is spelled: parsers disagree
+// on which one counts.
+func jsonMembers(raw []byte, names []string, strict bool) (params, error) {
+	malformed := invalidRequest("The body is not one JSON object.")
+	if !utf8.Valid(raw) {
+		return nil, malformed
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return nil, malformed
+	}
+	p := make(params, len(names))
+	seen := map[string]bool{}
+	for decoder.More() {
+		key, err := decoder.Token()
+		name, ok := key.(string)
+		if err != nil || !ok {
+			return nil, malformed
+		}
+		folded := strings.ToLower(name)
+		if seen[folded] {
+			return nil, invalidRequest("A member of the body is given more than once.")
+		}
+		seen[folded] = true
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, malformed
+		}
+		if !slices.Contains(names, name) {
+			if strict {
+				return nil, invalidRequest("The body has a member that is not known here.")
+			}
+			continue
+		}
+		var text string
+		if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &text) != nil {
+			return nil, invalidRequest(fmt.Sprintf("The member %s is not a string.", name))
+		}
+		p[name] = text
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, malformed
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, malformed
+	}
+	return p, nil
+}

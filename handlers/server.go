@@ -1,0 +1,196 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+	"wxbridge/internal/seal"
+	"wxbridge/jwtauth"
+	"wxbridge/templates"
+	"wxbridge/wechat"
+)
+
+// Config names everything a Server needs. Fields without a comment on a default are required.
+type Config struct {
+	PublicURL       *url.URL // scheme and host of this service as browsers see it; no path
+	ReturnOrigins   []string // origins ("https://h5.example.com") a return_to may name beside our own
+	DefaultReturnTo string   // default "/"
+	CookieDomain    string   // "" keeps cookies to the host of PublicURL
+	TrustedProxies  []string // addresses or networks whose X-Forwarded-For and X-Request-Id are believed; default none
+	DomainFiles     string   // folder of MP_verify_*.txt and WW_verify_*.txt; "" serves none
+
+	ProfilePolicy ProfilePolicy
+	PrivacyURL    string // linked from the register page if set
+	TermsURL      string // linked from the register page if set
+	ImageOrigins  []string
+
+	TokenTTL   time.Duration // life of an access token, as the Issuer was told
+	SessionTTL time.Duration // how long after a login its cookie may still be renewed
+	JWKSMaxAge time.Duration // what JWKS answers allow caches
+
+	OfficialAccounts []OfficialAccount
+	MiniPrograms     []MiniProgram
+
+	Store       db.Store
+	Keys        *jwtauth.KeySet
+	Issuer      *jwtauth.Issuer
+	Verifier    *jwtauth.Verifier
+	Revocations *jwtauth.RevocationSet
+	Box         *seal.Box
+	Pages       *templates.Pages
+
+	Logger *slog.Logger
+	Now    func() time.Time // default time.Now
+
+	// Dev counts any browser but WeCom's as WeChat's, and lets the cookie simulator_browser say otherwise.
+	Dev bool
+}
+
+// DefaultApp is the alias of the app that the environment variables configure.
+const DefaultApp = "default"
+
+// OfficialAccount is one official account (公众号) people log in with.
+type OfficialAccount struct {
+	Alias       string // what app= names it; DefaultApp is used without app=
+	OpenAccount string // unionids are compared inside it only
+	Client      *wechat.Official
+}
+
+// MiniProgram is one mini program (小程序) people log in with.
+type MiniProgram struct {
+	Alias       string
+	OpenAccount string
+	Client      *wechat.MiniProgram
+}
+
+// ProfilePolicy says whom the base login asks for a profile. The zero value asks unknown fans and guests, once.
+type ProfilePolicy struct {
+	Never  bool          // nobody: an openid alone makes a guest and lands
+	MaxAge time.Duration // also fans whose profile is older; 0 asks no one again
+}
+
+// Server answers wxbridge's routes. It is safe for concurrent use.
+type Server struct {
+	cfg      Config
+	engine   *gin.Engine
+	returnTo *ReturnPolicy
+	cookies  cookieNames
+	repeats  *repeats
+	codes    *seenCodes
+	trusted  []netip.Prefix
+	draining atomic.Bool
+}
+
+// New checks the configuration and builds the routes.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("handlers: %w", err)
+	}
+	returnTo, err := NewReturnPolicy(cfg.PublicURL, cfg.ReturnOrigins, cfg.DefaultReturnTo)
+	if err != nil {
+		return nil, fmt.Errorf("handlers: %w", err)
+	}
+	trusted, err := parseTrusted(cfg.TrustedProxies)
+	if err != nil {
+		return nil, fmt.Errorf("handlers: %w", err)
+	}
+	s := &Server{
+		cfg:      cfg,
+		trusted:  trusted,
+		returnTo: returnTo,
+		cookies:  namesFor(cfg.PublicURL, cfg.CookieDomain),
+		repeats:  newRepeats(cfg.Now),
+		codes:    newSeenCodes(cfg.Now),
+	}
+	gin.SetMode(gin.ReleaseMode) // else it prints every route, and headers when a handler panics
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	engine.RedirectTrailingSlash = false
+	if err := engine.SetTrustedProxies(cfg.TrustedProxies); err != nil {
+		return nil, fmt.Errorf("handlers: trusted proxies: %w", err)
+	}
+	s.engine = engine
+	s.routes()
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+
+// Drain makes /readyz answer 503, so that load balancers send no more requests while open ones finish.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+func (s *Server) routes() {
+	r := s.engine
+	r.Use(s.requestID, s.accessLog, s.recoverPanic, s.secureHeaders, s.limitBody)
+	r.NoRoute(s.handle(s.domainFile))
+	r.NoMethod(s.handle(func(*gin.Context) error { return errMethodNotAllowed }))
+
+	// Browser login.
+	r.GET("/login", s.handle(s.login))
+	r.GET("/login/official-account", s.handle(s.loginOfficialAccount))
+	r.GET("/callback/official-account", s.handle(s.callbackOfficialAccount))
+	r.GET("/login/register", s.handle(s.registerPage))
+	r.GET("/login/refused", s.handle(s.refusedPage))
+	r.GET("/login/snapshot", s.handle(s.snapshotPage))
+	r.GET("/login/cookies-off", s.handle(s.cookiesOffPage))
+	r.POST("/logout", s.handle(s.logout))
+	both(r, "/", s.handle(s.home))
+
+	// Mini program.
+	r.POST("/miniprogram/login", s.handle(s.miniProgramLogin))
+
+	// Tokens and APIs.
+	r.GET("/me", s.handle(s.getMe))
+	r.PATCH("/me", s.handle(s.patchMe))
+	r.DELETE("/me", s.handle(s.deleteMe))
+	r.GET("/me/export", s.handle(s.exportMe))
+	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
+
+	// Operations.
+	both(r, "/healthz", s.handle(s.healthz))
+	both(r, "/readyz", s.handle(s.readyz))
+	both(r, "/static/*file", s.handle(s.static()))
+}
+
+// both registers GET and HEAD, for routes without side effects.
+func both(r *gin.Engine, path string, h gin.HandlerFunc) {
+	r.GET(path, h)
+	r.HEAD(path, h)
+}
+
+func (c *Config) check() error {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.DefaultReturnTo == "" {
+		c.DefaultReturnTo = "/"
+	}
+	var faults []error
+	require := func(ok bool, what string) {
+		if !ok {
+			faults = append(faults, errors.New(what+" is missing"))
+		}
+	}
+	require(c.PublicURL != nil, "PublicURL")
+	require(c.TokenTTL > 0, "TokenTTL")
+	require(c.SessionTTL > 0, "SessionTTL")
+	require(c.Store != nil, "Store")
+	require(c.Keys != nil, "Keys")
+	require(c.Issuer != nil, "Issuer")
+	require(c.Verifier != nil, "Verifier")
+	require(c.Revocations != nil, "Revocations")
+	require(c.Box != nil, "Box")
+	require(c.Pages != nil, "Pages")
+	require(c.Logger != nil, "Logger")
+	return errors.Join(faults...)
+}

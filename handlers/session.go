@@ -1,0 +1,121 @@
+package handlers
+
+import (
+	"errors"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+	"wxbridge/jwtauth"
+)
+
+// caller is who a request of the API comes from.
+type caller struct {
+	claims jwtauth.Claims
+	source jwtauth.Source
+}
+
+// authenticate finds the caller: a Bearer header, else the cookie. A bad header is refused even beside a good cookie.
+func (s *Server) authenticate(c *gin.Context) (caller, error) {
+	raw, source, err := jwtauth.TokenFromRequest(c.Request, s.cookies.token)
+	switch {
+	case err != nil:
+		return caller{}, errBadCredential.because(err)
+	case source == jwtauth.SourceNone:
+		return caller{}, errNoCredential
+	}
+	claims, err := s.cfg.Verifier.Verify(c.Request.Context(), raw)
+	if err != nil {
+		return caller{}, errBadCredential.because(err)
+	}
+	return caller{claims, source}, nil
+}
+
+// reader authenticates a caller who only reads, and finds its fan.
+func (s *Server) reader(c *gin.Context) (caller, db.Fan, error) {
+	from, err := s.authenticate(c)
+	if err != nil {
+		return caller{}, db.Fan{}, err
+	}
+	return s.fanOf(c, from)
+}
+
+// writer authenticates a caller who wants to change something, and finds its fan.
+func (s *Server) writer(c *gin.Context) (caller, db.Fan, error) {
+	from, err := s.authenticate(c)
+	if err != nil {
+		return caller{}, db.Fan{}, err
+	}
+	if from.source != jwtauth.SourceBearer {
+		if err := s.guard(c, "", ""); err != nil {
+			return caller{}, db.Fan{}, err
+		}
+	}
+	return s.fanOf(c, from)
+}
+
+// fanOf finds the fan of a caller. A fan that is gone takes its tokens along.
+func (s *Server) fanOf(c *gin.Context, from caller) (caller, db.Fan, error) {
+	fan, err := s.cfg.Store.Fan(c.Request.Context(), from.claims.Subject)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return caller{}, db.Fan{}, errBadCredential.because(err)
+	case err != nil:
+		return caller{}, db.Fan{}, err
+	case fan.Status == db.StatusBlocked:
+		return caller{}, db.Fan{}, errBlocked
+	}
+	return from, fan, nil
+}
+
+// cookieClaims verifies the session cookie alone. A cookie that is malformed or repeated counts as none (WEB-04).
+func (s *Server) cookieClaims(c *gin.Context) (jwtauth.Claims, error) {
+	given := c.Request.CookiesNamed(s.cookies.token)
+	if len(given) != 1 {
+		return jwtauth.Claims{}, errNoCredential
+	}
+	return s.cfg.Verifier.Verify(c.Request.Context(), given[0].Value)
+}
+
+// due reports whether a cookie's token is past half its life, and its login young enough to go on.
+func (s *Server) due(claims jwtauth.Claims) bool {
+	now := s.cfg.Now()
+	half := claims.IssuedAt.Add(claims.ExpiresAt.Sub(claims.IssuedAt) / 2)
+	return now.After(half) && now.Before(claims.AuthTime.Add(s.cfg.SessionTTL))
+}
+
+// keepFresh renews both cookies of a token that is due, and of one whose ID token the browser has lost, after a look at its
+// fan. Without the store the token goes on as it is. errBlocked or errBadCredential: the fan may not go on.
+func (s *Server) keepFresh(c *gin.Context, claims jwtauth.Claims) error {
+	if _, err := c.Request.Cookie(s.cookies.id); err == nil && !s.due(claims) {
+		return nil
+	}
+	return s.renew(c, claims)
+}
+
+func (s *Server) renew(c *gin.Context, claims jwtauth.Claims) error {
+	fan, err := s.cfg.Store.Fan(c.Request.Context(), claims.Subject)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return errBadCredential.because(err)
+	case err != nil:
+		s.cfg.Logger.Warn("session not renewed", "request_id", requestIDOf(c), "err", err)
+		return nil
+	case fan.Status == db.StatusBlocked:
+		return errBlocked
+	}
+	return s.setSession(c, sessionOf(claims, fan))
+}
+
+// sessionOf continues the session of a token with what its fan is now: after a merge, the surviving fan.
+func sessionOf(claims jwtauth.Claims, fan db.Fan) session {
+	return session{fan: fan, provider: claims.Provider, appID: claims.AppID, openID: claims.OpenID, unionID: claims.UnionID,
+		id: claims.SessionID, authTime: claims.AuthTime, since: claims.IssuedAt}
+}
+
+// revocationMargin outlives the clock differences that verifiers allow.
+const revocationMargin = jwtauth.MaxLeeway
+
+// revokedUntil is when the last token signed before now has expired.
+func (s *Server) revokedUntil() time.Time { return s.cfg.Now().Add(s.cfg.TokenTTL + revocationMargin) }

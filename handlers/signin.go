@@ -1,0 +1,247 @@
+package handlers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+	"wxbridge/jwtauth"
+	"wxbridge/wechat"
+)
+
+// Purpose labels of what is sealed into the store.
+const (
+	sessionKeyPurpose   = "session_key"
+	refreshTokenPurpose = "user_refresh_token"
+)
+
+// land exchanges the code and finds how the login ends.
+func (s *Server) land(ctx context.Context, account OfficialAccount, f flow, code string) (landing, error) {
+	token, err := account.Client.Exchange(ctx, code)
+	if err != nil {
+		return landing{}, err
+	}
+	// Before any look at the ids: on a snapshot page they are a virtual account's, or another person's (wechat-protocol §1.7).
+	if token.Snapshot {
+		return landing{outcome: landSnapshot}, nil
+	}
+	if wechat.Scope(f.Scope) == wechat.ScopeUserinfo {
+		return s.landProfile(ctx, account, f, token)
+	}
+	return s.landBase(ctx, account, token)
+}
+
+// landProfile ends a login whose person allowed snsapi_userinfo: the profile is stored.
+func (s *Server) landProfile(ctx context.Context, account OfficialAccount, f flow, token wechat.UserToken) (landing, error) {
+	token, info, err := userInfo(ctx, account.Client, token)
+	if err != nil {
+		return landing{}, err
+	}
+	login := s.profileLogin(account, token, info)
+	if f.Tapped != 0 {
+		login.ConsentedAt = time.Unix(f.Tapped, 0)
+	}
+	session, err := s.signIn(ctx, login)
+	return landing{outcome: landHome, session: session}, err
+}
+
+// landBase ends a login that knows the openid only: a known fan is home, an unknown one is asked for a profile.
+func (s *Server) landBase(ctx context.Context, account OfficialAccount, token wechat.UserToken) (landing, error) {
+	policy := s.cfg.ProfilePolicy
+	fan, identity, err := s.cfg.Store.FanByIdentity(ctx, db.ProviderOfficialAccount, account.Client.AppID(), token.OpenID)
+	unknown := errors.Is(err, db.ErrNotFound)
+	switch {
+	case err != nil && !unknown:
+		return landing{}, err
+	case !unknown && fan.Status == db.StatusBlocked:
+		return landing{}, errBlocked
+	case !policy.Never && (unknown || !fan.Registered()):
+		return landing{outcome: landRegister}, nil
+	}
+	login := db.Login{Identity: db.Identity{Provider: db.ProviderOfficialAccount, AppID: account.Client.AppID(),
+		OpenID: token.OpenID, OpenAccount: account.OpenAccount, Scope: string(wechat.ScopeBase)}}
+	end := landHome
+	if policy.MaxAge > 0 && s.cfg.Now().Sub(fan.ProfileAt) > policy.MaxAge {
+		var fresh *db.Login
+		if fresh, end = s.newerProfile(ctx, account, identity); fresh != nil {
+			login = *fresh
+		}
+	}
+	session, err := s.signIn(ctx, login)
+	return landing{outcome: end, session: session}, err
+}
+
+// newerProfile asks WeChat for a known fan's profile with the stored refresh token, without a page. Only if WeChat refuses is
+// the person asked; if WeChat cannot answer, the stored profile will do.
+func (s *Server) newerProfile(ctx context.Context, account OfficialAccount, identity db.Identity) (*db.Login, landingKind) {
+	if len(identity.UserRefreshTokenSealed) == 0 || !s.cfg.Now().Before(identity.UserRefreshExpiresAt) {
+		return nil, landRegister
+	}
+	refresh, err := s.cfg.Box.Open(refreshTokenPurpose, identity.UserRefreshTokenSealed, identityLabel(identity))
+	if err != nil {
+		s.cfg.Logger.Error("open stored refresh token", "err", err)
+		return nil, landRegister
+	}
+	token, err := account.Client.Refresh(ctx, wechat.Secret(refresh))
+	var info wechat.UserInfo
+	if err == nil && token.OpenID == identity.OpenID {
+		info, err = account.Client.UserInfo(ctx, token, "")
+	}
+	switch {
+	case err == nil && info.OpenID == identity.OpenID:
+		login := s.profileLogin(account, token, info)
+		// The refresh token lives thirty days from the consent; a refresh does not prolong it.
+		login.Identity.UserRefreshExpiresAt = identity.UserRefreshExpiresAt
+		return &login, landHome
+	case err == nil, errors.Is(err, wechat.ErrInvalidRefreshToken), errors.Is(err, wechat.ErrInvalidToken),
+		errors.Is(err, wechat.ErrForbidden):
+		if err := s.cfg.Store.ForgetUserRefreshToken(ctx, identity.Provider, identity.AppID, identity.OpenID); err != nil {
+			s.cfg.Logger.Error("forget refused refresh token", "err", err)
+		}
+		return nil, landRegister
+	}
+	s.cfg.Logger.Warn("newer profile not to be had; the stored one is used", "err", err)
+	return nil, landHome
+}
+
+// userInfo reads the profile. A token that WeChat calls stale is refreshed, and the call repeated, once. Its answer must
+// be about the person the code was for.
+func userInfo(ctx context.Context, client *wechat.Official, token wechat.UserToken) (wechat.UserToken, wechat.UserInfo, error) {
+	info, err := client.UserInfo(ctx, token, "")
+	if errors.Is(err, wechat.ErrInvalidToken) {
+		fresh, refreshErr := client.Refresh(ctx, token.RefreshToken)
+		if refreshErr != nil {
+			return token, info, refreshErr
+		}
+		if fresh.OpenID != token.OpenID {
+			return token, info, errUnavailable.because(errors.New("refreshed token is another person's"))
+		}
+		fresh.UnionID = token.UnionID
+		token = fresh
+		info, err = client.UserInfo(ctx, token, "")
+	}
+	if err == nil && info.OpenID != token.OpenID {
+		err = errUnavailable.because(errors.New("profile is another person's"))
+	}
+	return token, info, err
+}
+
+// userRefreshLife is how long WeChat keeps a user's refresh token from the consent on (wechat-protocol §1.3).
+const userRefreshLife = 30 * 24 * time.Hour
+
+func (s *Server) profileLogin(account OfficialAccount, token wechat.UserToken, info wechat.UserInfo) db.Login {
+	identity := db.Identity{Provider: db.ProviderOfficialAccount, AppID: account.Client.AppID(), OpenID: token.OpenID,
+		OpenAccount: account.OpenAccount, UnionID: info.UnionID, Scope: string(wechat.ScopeUserinfo)}
+	if identity.UnionID == "" {
+		identity.UnionID = token.UnionID
+	}
+	if refresh := token.RefreshToken.Reveal(); refresh != "" {
+		identity.UserRefreshTokenSealed = s.cfg.Box.Seal(refreshTokenPurpose, []byte(refresh), identityLabel(identity))
+		identity.UserRefreshExpiresAt = s.cfg.Now().Add(userRefreshLife)
+	}
+	return db.Login{Identity: identity, Profile: &db.Profile{
+		Nickname:  clip(info.Nickname, maxNickname),
+		AvatarURL: fitting(info.AvatarURL, maxAvatarURL),
+		Language:  clip(info.Language, 16),
+		JSON:      info.Raw,
+	}}
+}
+
+// identityLabel binds what is sealed for one identity to it.
+func identityLabel(i db.Identity) []byte {
+	return []byte(i.Provider + "|" + i.AppID + "|" + i.OpenID)
+}
+
+// session is somebody logged in: what both tokens are made of.
+type session struct {
+	fan      db.Fan
+	provider string
+	appID    string
+	openID   string
+	unionID  string
+	id       string    // sid: made at login, kept through renewals
+	authTime time.Time // of the login
+	since    time.Time // iat of the first token
+}
+
+// signIn stores the login and opens a session for its fan. Every provider's login ends here.
+func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
+	result, err := s.cfg.Store.SaveLogin(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	s.logLogin(login, result)
+	if result.Fan.Status == db.StatusBlocked {
+		return nil, errBlocked
+	}
+	now := s.cfg.Now()
+	return &session{fan: result.Fan, provider: login.Identity.Provider, appID: login.Identity.AppID,
+		openID: login.Identity.OpenID, unionID: login.Identity.UnionID,
+		id: rand.Text(), authTime: now, since: s.issueTime(result.Fan.ID, now)}, nil
+}
+
+func (s *Server) logLogin(login db.Login, result db.LoginResult) {
+	if result.MergedFrom != "" {
+		s.cfg.Logger.Info("two fans are one person", "event", "fan.merged", "fan", result.Fan.ID, "from", result.MergedFrom)
+	}
+	if result.RoleConflict != "" {
+		s.cfg.Logger.Warn("two fans share a unionid and differ in role; an operator decides", "event", "fan.role_conflict",
+			"fan", result.Fan.ID, "other", result.RoleConflict)
+	}
+	s.cfg.Logger.Info("login", "event", "login.ok", "provider", login.Identity.Provider, "fan", result.Fan.ID,
+		"created", result.Created, "blocked", result.Fan.Status == db.StatusBlocked)
+}
+
+// issueTime is the iat of a token made now. After everything of the fan was revoked it waits for the next whole second, which
+// is where the cut was made.
+func (s *Server) issueTime(fanID string, now time.Time) time.Time {
+	if cut, ok := s.cfg.Revocations.SubjectCut(fanID); ok && cut.After(now) {
+		return cut
+	}
+	return now
+}
+
+func (n *session) claims() jwtauth.Claims {
+	return jwtauth.Claims{Subject: n.fan.ID, SessionID: n.id, AuthTime: n.authTime, IssuedAt: n.since,
+		Provider: n.provider, AppID: n.appID, OpenID: n.openID, UnionID: n.unionID, Role: n.fan.Role}
+}
+
+// accessToken signs a new access token for the session.
+func (s *Server) accessToken(n session) (string, jwtauth.Claims, error) {
+	claims := n.claims()
+	claims.IssuedAt = s.issueTime(n.fan.ID, s.cfg.Now())
+	raw, claims, err := s.cfg.Issuer.AccessToken(claims)
+	if err != nil {
+		return "", jwtauth.Claims{}, errServer.because(err)
+	}
+	return raw, claims, nil
+}
+
+// idToken signs a new ID token for the session: what pages show, never a credential.
+func (s *Server) idToken(n session) (string, error) {
+	raw, err := s.cfg.Issuer.IDToken(jwtauth.IDClaims{Subject: n.fan.ID, AuthTime: n.authTime,
+		IssuedAt: s.issueTime(n.fan.ID, s.cfg.Now()), Nickname: n.fan.Nickname, Picture: n.fan.AvatarURL})
+	if err != nil {
+		return "", errServer.because(err)
+	}
+	return raw, nil
+}
+
+// setSession gives the browser both tokens of the session, freshly signed.
+func (s *Server) setSession(c *gin.Context, n session) error {
+	access, _, err := s.accessToken(n)
+	if err != nil {
+		return err
+	}
+	id, err := s.idToken(n)
+	if err != nil {
+		return err
+	}
+	s.setTokenCookie(c, access, s.cfg.TokenTTL)
+	s.setIDCookie(c, id, s.cfg.TokenTTL)
+	return nil
+}
