@@ -1,0 +1,88 @@
+// Package cli is the command line: one thin file a command, and the wiring of a server from a configuration (app.go,
+// httpserver.go).
+//
+// What a command is asked for goes to stdout; everything else, the log included, to stderr. The exit code is 0 for
+// success, 1 for a failure and 2 for a wrong command line or configuration.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"wxbridge/internal/config"
+)
+
+// Run carries out the command that args (without the program's name) ask for and returns the exit code. It ends early,
+// and gracefully, when ctx does.
+func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	stderr = &syncWriter{w: stderr}
+	e := &env{environ: config.Environ(environ), stdout: stdout, stderr: stderr}
+
+	started := false
+	root := &cobra.Command{
+		Use:               "wxbridge",
+		Short:             "Log people in through WeChat and hand out signed JSON Web Tokens",
+		Long:              "wxbridge logs people in through WeChat (official account, mini program) and hands out signed JSON Web Tokens.\nTry it without an account or a file: wxbridge dev",
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRun:  func(*cobra.Command, []string) { started = true },
+	}
+	root.AddCommand(e.serveCommand(), e.devCommand(), e.simulatorCommand(), e.tokenCommand(), e.versionCommand())
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+
+	err := root.ExecuteContext(ctx)
+	var faults config.Faults
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &faults):
+		fmt.Fprintf(stderr, "wxbridge does not start: %s in the configuration\n%v\n", count(len(faults), "fault"), faults)
+		return 2
+	case !started:
+		fmt.Fprintf(stderr, "wxbridge: %v\nRun 'wxbridge --help' for the commands and 'wxbridge COMMAND --help' for their options.\n", strings.TrimSpace(err.Error()))
+		return 2
+	default:
+		fmt.Fprintf(stderr, "wxbridge: %v\n", err)
+		return 1
+	}
+}
+
+// env is what a command may touch of the process it runs in.
+type env struct {
+	environ        map[string]string
+	stdout, stderr io.Writer
+}
+
+// logger writes JSON lines to stderr.
+func (e *env) logger() *slog.Logger {
+	return slog.New(slog.NewJSONHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// syncWriter lets the log and plain messages share stderr.
+type syncWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *syncWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
+}

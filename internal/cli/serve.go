@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"wxbridge/internal/config"
+)
+
+func (e *env) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the bridge",
+		Long: `Run the bridge. Everything is set by environment variables named WXBRIDGE_…, which may also stand in a file
+.env in the working directory; the environment wins. .env.example lists them all.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return e.serve(cmd.Context()) },
+	}
+}
+
+func (e *env) serve(ctx context.Context) error {
+	cfg, err := e.loadConfig()
+	if err != nil {
+		return err
+	}
+	logger := e.logger()
+	listener, err := listen(ctx, cfg.Listen, config.Prefix+"LISTEN")
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	return e.serveBridge(ctx, cfg, listener, logger)
+}
+
+func (e *env) serveBridge(ctx context.Context, cfg config.Config, listener net.Listener, logger *slog.Logger) error {
+	app, err := newApp(ctx, cfg, logger, appOptions{})
+	if err != nil {
+		return err
+	}
+	warnOfOpenFiles(logger, append([]string{".env", databasePath(cfg)}, cfg.SecretFiles...))
+	logStart(logger, cfg, listener)
+
+	background, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go app.keepHouse(background)
+	err = serveSites(ctx, logger, drainPause, site{
+		listener: listener,
+		server:   newHTTPServer(app.handler, logger),
+		drain:    app.handler.Drain,
+	})
+	err = errors.Join(err, app.close())
+	if err == nil {
+		logger.Info("stopped")
+	}
+	return err
+}
+
+// loadConfig reads the environment and, below it, .env.
+func (e *env) loadConfig() (config.Config, error) {
+	environ := maps.Clone(e.environ)
+	dotenv, err := readFile(".env")
+	if err == nil {
+		environ, err = config.WithDotEnv(environ, dotenv)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	} else {
+		err = config.Faults{{Variable: ".env", Problem: "cannot be read: " + err.Error()}}
+	}
+	if err != nil {
+		return config.Config{}, err
+	}
+	return config.Load(environ, readFile)
+}
+
+// maxConfigFile bounds .env and secret files, in bytes, so that a device or a log named by mistake is a fault.
+const maxConfigFile = 64 << 10
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxConfigFile+1))
+	if err == nil && len(content) > maxConfigFile {
+		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %d bytes", maxConfigFile)}
+	}
+	return content, err
+}
+
+func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
+	attrs := []any{
+		slog.String("public_url", cfg.PublicURL.String()),
+		slog.String("listen", listener.Addr().String()),
+	}
+	if cfg.Official.Configured() {
+		attrs = append(attrs, slog.String("official_account", cfg.Official.ID))
+	}
+	if cfg.MiniProgram.Configured() {
+		attrs = append(attrs, slog.String("mini_program", cfg.MiniProgram.ID))
+	}
+	attrs = append(attrs, slog.String("instances", "single: run one process on this database"))
+	logger.Info("serving", attrs...)
+}
+
+// warnOfOpenFiles tells of files that hold secrets and that others on the machine can read or write (KEY-01).
+func warnOfOpenFiles(logger *slog.Logger, paths []string) {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+			continue
+		}
+		logger.Warn("a file with secrets is open to other users of this machine; run chmod 600 on it",
+			"file", path, "mode", fmt.Sprintf("%04o", info.Mode().Perm()))
+	}
+}
+
+func databasePath(cfg config.Config) string { return strings.TrimPrefix(cfg.Database, "sqlite://") }

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"wxbridge/examples"
+	"wxbridge/internal/config"
+	"wxbridge/wechat/simulator"
+)
+
+// simulatorFlags are the options of `wxbridge simulator`.
+type simulatorFlags struct {
+	listen   string
+	apps     string
+	bridge   string
+	switches map[string]string
+	hostile  bool
+}
+
+func (e *env) simulatorCommand() *cobra.Command {
+	var f simulatorFlags
+	cmd := &cobra.Command{
+		Use:   "simulator",
+		Short: "Run the simulated WeChat alone, for any WeChat backend in any language",
+		Long: `Run the simulated WeChat alone. It keeps everything in memory and listens on loopback only.
+
+Without --apps it has one official account and one mini program, and prints them on stdout as lines for an env file.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return e.simulate(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", defaultSimulatorListen, "loopback address, port 0 for any free one")
+	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, events_url, open_account")
+	flags.StringVar(&f.bridge, "bridge", "http://"+defaultListen, "`URL` of the login server under test, for the phone page")
+	flags.StringToStringVar(&f.switches, "switch", nil, "set a doubtful behaviour, `name=choice`; may be repeated")
+	flags.BoolVar(&f.hostile, "hostile", false, "visit callbacks twice, as WeChat's clients do now and then")
+	return cmd
+}
+
+func (e *env) simulate(ctx context.Context, f simulatorFlags) error {
+	if err := requireLoopback("--listen", f.listen); err != nil {
+		return err
+	}
+	bridge, err := url.Parse(f.bridge)
+	if err != nil || bridge.Host == "" || bridge.Scheme != "http" && bridge.Scheme != "https" {
+		return fmt.Errorf("--bridge: want an http or https URL, such as http://%s", defaultListen)
+	}
+	apps, err := loadApps(f.apps, bridge.Host)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(ctx, f.listen, "--listen")
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	ownURL := "http://localhost:" + portOf(listener)
+	logger := e.logger()
+	sim, err := simulator.New(simulator.Config{
+		Apps:        apps,
+		PublicURL:   ownURL,
+		BridgeURL:   f.bridge,
+		MiniProgram: examples.MiniProgram(),
+		Hostile:     f.hostile,
+		Switches:    f.switches,
+		Logger:      logger,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stderr, `
+  ****************************************************************
+  *  This is a SIMULATED WeChat, for development and tests only. *
+  *  Anybody can be anybody here, and nothing is kept.           *
+  ****************************************************************
+  The phone page: %s   Stop with Ctrl-C.
+
+`, ownURL)
+	if f.apps == "" {
+		printEnvLines(e.stdout, apps, ownURL)
+	}
+	return serveSites(ctx, logger, 0, site{listener: listener, server: newSimulatorServer(sim, logger)})
+}
+
+// newSimulatorServer allows for the latency that faults may ask for.
+func newSimulatorServer(sim http.Handler, logger *slog.Logger) *http.Server {
+	server := newHTTPServer(sim, logger)
+	server.WriteTimeout = 5 * time.Minute
+	return server
+}
+
+// loadApps reads the apps file, or gives the dev set with the bridge's host as the domain logins may return to.
+func loadApps(path, bridgeHost string) ([]simulator.App, error) {
+	if path == "" {
+		return simulator.DevApps(bridgeHost), nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--apps: %w", err)
+	}
+	defer file.Close()
+	apps, err := simulator.LoadApps(file)
+	if err != nil {
+		return nil, fmt.Errorf("--apps %s: %w", path, err)
+	}
+	return apps, nil
+}
+
+// printEnvLines writes what a bridge needs to use this simulator.
+func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
+	kinds := map[string]string{simulator.ProviderOfficialAccount: "OFFICIAL", simulator.ProviderMiniProgram: "MINIPROGRAM"}
+	for _, app := range apps {
+		if kind := kinds[app.Provider]; kind != "" {
+			fmt.Fprintf(w, "%s%s_APP_ID=%s\n%s%s_APP_SECRET=%s\n", config.Prefix, kind, app.AppID, config.Prefix, kind, app.Secret)
+		}
+	}
+	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
+		fmt.Fprintf(w, "%s%s=%s\n", config.Prefix, name, simulatorURL)
+	}
+}

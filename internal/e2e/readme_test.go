@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The README's snippets for other languages are run as they stand, against a running bridge: the access token passes, and
+// the ID token, which any script can read, does not.
+func TestREADME_SnippetsCheckTokens(t *testing.T) {
+	p := startDev(t, nil)
+	s := p.phone("bob").login(t)
+	for language, row := range map[string]struct {
+		fence, file string
+		run         func(t *testing.T, file, token string) (output string, err error)
+	}{
+		"Node":   {"```js\nimport", "fan.mjs", runNode},
+		"Python": {"```python\n", "fan.py", runPython},
+	} {
+		t.Run(language, func(t *testing.T) {
+			folder := t.TempDir()
+			snippet := strings.ReplaceAll(readmeSnippet(t, row.fence), "https://login.example.com", p.bridge)
+			file := filepath.Join(folder, row.file)
+			if err := os.WriteFile(file, []byte(snippet), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := row.run(t, file, s.access); err != nil || strings.TrimSpace(out) != subject(s.access) {
+				t.Errorf("the access token: %v\n%s", err, out)
+			}
+			for what, token := range map[string]string{"the ID token": s.id, "an altered token": alter(s.access), "nothing": ""} {
+				if out, err := row.run(t, file, token); err == nil {
+					t.Errorf("%s passes: %s", what, out)
+				}
+			}
+		})
+	}
+}
+
+// alter changes one character in the middle of a token's signature.
+func alter(token string) string {
+	at := len(token) - 20
+	c := byte('A')
+	if token[at] == c {
+		c = 'B'
+	}
+	return token[:at] + string(c) + token[at+1:]
+}
+
+func readmeSnippet(t *testing.T, fence string) string {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(readme), fence)
+	snippet, _, closed := strings.Cut(rest, "\n```")
+	if !found || !closed {
+		t.Fatalf("README.md has no snippet that begins %q", fence)
+	}
+	return strings.TrimPrefix(fence[strings.Index(fence, "\n")+1:], "\n") + snippet + "\n"
+}
+
+func runNode(t *testing.T, file, token string) (string, error) {
+	node, err := exec.LookPath("node")
+	modules := os.Getenv("WXBRIDGE_TEST_NODE_MODULES")
+	if _, statErr := os.Stat(filepath.Join(modules, "jose")); err != nil || modules == "" || statErr != nil {
+		skipWithout(t, "node", "node, and a folder with the npm package jose named by WXBRIDGE_TEST_NODE_MODULES")
+	}
+	folder := filepath.Dir(file)
+	if err := os.Symlink(modules, filepath.Join(folder, "node_modules")); err != nil && !os.IsExist(err) {
+		return "", err
+	}
+	script := filepath.Join(folder, "main.mjs")
+	content := "import { fanOf } from './fan.mjs';\nconsole.log(await fanOf(process.argv[2]));\n"
+	if err := os.WriteFile(script, []byte(content), 0o600); err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(t.Context(), node, script, token).CombinedOutput()
+	return string(out), err
+}
+
+func runPython(t *testing.T, file, token string) (string, error) {
+	for _, name := range []string{"/usr/bin/python3", "python3"} {
+		python, err := exec.LookPath(name)
+		if err != nil || exec.CommandContext(t.Context(), python, "-c", "import jwt, cryptography").Run() != nil {
+			continue
+		}
+		script := "import sys; sys.path.insert(0, sys.argv[1]); from fan import fan_of; print(fan_of(sys.argv[2]))"
+		out, err := exec.CommandContext(t.Context(), python, "-c", script, filepath.Dir(file), token).CombinedOutput()
+		return string(out), err
+	}
+	skipWithout(t, "python3", "python3 with PyJWT and cryptography")
+	return "", nil
+}
+
+// skipWithout skips a test that needs a program which is not installed, or fails it where that program is required.
+func skipWithout(t *testing.T, program, what string) {
+	t.Helper()
+	required := regexp.MustCompile(`[,\s]+`).Split(os.Getenv("WXBRIDGE_TEST_REQUIRE"), -1)
+	if slices.Contains(required, "all") || slices.Contains(required, program) {
+		t.Fatalf("needs %s", what)
+	}
+	t.Skipf("needs %s", what)
+}
