@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 
@@ -14,12 +15,20 @@ const formPurpose = "form"
 func (s *Server) guard(c *gin.Context, formToken, sessionID string) error {
 	origin := s.cfg.PublicURL.Scheme + "://" + s.cfg.PublicURL.Host
 	switch {
-	case c.GetHeader("Sec-Fetch-Site") == "same-origin", c.GetHeader("Origin") == origin:
+	case single(c.Request.Header, "Sec-Fetch-Site") == "same-origin", single(c.Request.Header, "Origin") == origin:
 		return nil
 	case s.goodFormToken(formToken, sessionID):
 		return nil
 	}
 	return errCrossSite
+}
+
+// single is the value of a header that was sent once.
+func single(h http.Header, name string) string {
+	if values := h.Values(name); len(values) == 1 {
+		return values[0]
+	}
+	return ""
 }
 
 // formToken is for the forms of our pages: old in-app browsers post them without an Origin. It belongs to one session.

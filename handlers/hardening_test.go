@@ -157,7 +157,7 @@ func TestMiniProgram_ACodeIsSentOnceAndIdentityFieldsAreIgnored(t *testing.T) {
 	if got := b.calls(sessionPath) - before; got != 1 {
 		t.Errorf("asked WeChat %d times", got)
 	}
-	p = w.do("POST", "/miniprogram/login", url.Values{"code": {b.jsCode("bob")}, "app": {"default"}}.Encode(),
+	p = w.do("POST", "/miniprogram/login", url.Values{"code": {b.jsCode("bob")}, "app": {b.mini.AppID}}.Encode(),
 		"Content-Type", "application/x-www-form-urlencoded")
 	if p.StatusCode != http.StatusOK {
 		t.Errorf("form: %d %s", p.StatusCode, p.body)

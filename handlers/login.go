@@ -122,13 +122,13 @@ func (s *Server) toWeChat(c *gin.Context, account OfficialAccount, f flow) error
 	return redirect(c, account.Client.AuthorizeURL(callback.String(), wechat.Scope(f.Scope), f.State))
 }
 
-// officialAccount finds an account by its alias.
-func (s *Server) officialAccount(alias string) (OfficialAccount, error) {
+// officialAccount finds an account by its alias or its appid.
+func (s *Server) officialAccount(name string) (OfficialAccount, error) {
 	if len(s.cfg.OfficialAccounts) == 0 {
 		return OfficialAccount{}, errNotConfigured
 	}
 	for _, account := range s.cfg.OfficialAccounts {
-		if account.Alias == alias {
+		if name == account.Alias || name == account.Client.AppID() {
 			return account, nil
 		}
 	}

@@ -64,15 +64,16 @@ func (s *Server) readMiniProgramLogin(c *gin.Context) (MiniProgram, string, erro
 	return program, p["code"], err
 }
 
-func (s *Server) miniProgram(alias string) (MiniProgram, error) {
+// miniProgram finds a mini program by its alias or its appid; "" is the default one.
+func (s *Server) miniProgram(name string) (MiniProgram, error) {
 	if len(s.cfg.MiniPrograms) == 0 {
 		return MiniProgram{}, errNotConfigured
 	}
-	if alias == "" {
-		alias = DefaultApp
+	if name == "" {
+		name = DefaultApp
 	}
 	for _, program := range s.cfg.MiniPrograms {
-		if program.Alias == alias {
+		if name == program.Alias || name == program.Client.AppID() {
 			return program, nil
 		}
 	}

@@ -20,8 +20,10 @@ func Language(query, cookie, acceptLanguage string) string {
 }
 
 var (
-	languages = [...]string{Chinese, English} // in the order of the matcher
-	matcher   = language.NewMatcher([]language.Tag{language.MustParse(Chinese), language.MustParse(English)})
+	languages = [...]string{Chinese, English}
+	// The pages' Chinese is simplified; who prefers traditional Chinese to English gets it too.
+	matcher = language.NewMatcher([]language.Tag{language.SimplifiedChinese, language.English, language.TraditionalChinese})
+	matched = [...]string{Chinese, English, Chinese} // in the order of the matcher
 )
 
 // longestWish bounds the work done for one header; browsers send under 200 bytes.
@@ -36,5 +38,5 @@ func match(wish string) (string, bool) {
 		return "", false
 	}
 	_, index, confidence := matcher.Match(tags...)
-	return languages[index], confidence != language.No
+	return matched[index], confidence != language.No
 }

@@ -55,19 +55,36 @@
 
   // goToLogin leaves for the bridge, which leads back here. Somebody who came from there a moment ago, for the same
   // reason, would go round in circles: they are told what is wrong instead.
-  const MOMENT = 60 * 1000;
-  const lastLogin = (reason) => 'wxbridge.last-login.' + reason;
-
   function goToLogin(reason, hint) {
     const address = bridge + '/login?return_to=' + encodeURIComponent(location.href);
-    if (Date.now() - Number(sessionStorage.getItem(lastLogin(reason))) > MOMENT) {
-      sessionStorage.setItem(lastLogin(reason), String(Date.now()));
+    if (isFirstTry(reason)) {
       location.replace(address);
       return;
     }
     element('login').href = address;
     element('signed-out-hint').textContent = hint;
     show('signed-out');
+  }
+
+  const MOMENT = 60 * 1000;
+  const keyOf = (reason) => 'wxbridge.last-login.' + reason;
+
+  function isFirstTry(reason) {
+    try {
+      const last = Number(sessionStorage.getItem(keyOf(reason)));
+      sessionStorage.setItem(keyOf(reason), String(Date.now()));
+      return Date.now() - last > MOMENT;
+    } catch (storageBlocked) {
+      return false; // cookies are then blocked too: going round would not help
+    }
+  }
+
+  function forgetTries(reason) {
+    try {
+      sessionStorage.removeItem(keyOf(reason));
+    } catch (storageBlocked) {
+      // nothing was kept
+    }
   }
 
   function greet(claims) {
@@ -120,7 +137,7 @@
       goToLogin('refused', texts.refusedHint); // expired, or ended elsewhere
       return;
     }
-    sessionStorage.removeItem(lastLogin('refused'));
+    forgetTries('refused');
     element('answer').textContent = reply.ok ? await reply.text() : texts.trouble + reply.status;
   }
 
@@ -132,13 +149,17 @@
   function start() {
     const claims = readClaims();
     if (claims) {
-      sessionStorage.removeItem(lastLogin('no cookie'));
+      forgetTries('no cookie');
       greet(claims);
     } else {
       goToLogin('no cookie', texts.lostHint);
     }
   }
 
+  // The mark of WeChat's login link comes along through the redirects.
+  if (location.hash === '#wechat_redirect') {
+    history.replaceState(null, '', location.pathname + location.search);
+  }
   document.documentElement.lang = texts.lang;
   element('call-api').textContent = texts.callAPI;
   element('signed-out-title').textContent = texts.title;

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -169,4 +171,33 @@ func TestAuthTimeBoundsRenewal(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// Browsers that send neither Sec-Fetch-Site nor Origin log out by the form of the home page.
+func TestWEB06_AFormTokenStandsForTheOrigin(t *testing.T) {
+	p := startDev(t, nil)
+	bob, carol := p.phone("bob"), p.phone("carol")
+	token := bob.login(t).access
+	carol.login(t)
+	field := regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]+)"`)
+	form := func(ph *phone) string {
+		m := field.FindStringSubmatch(string(ph.once(t, "/").body))
+		if m == nil {
+			t.Fatal("the home page's form has no token")
+		}
+		return url.QueryEscape(m[1]) + "=" + url.QueryEscape(m[2])
+	}
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"}}
+	for name, body := range map[string]string{"none": "", "empty": "form_token=", "another person's": form(carol), "cut": form(bob)[:20]} {
+		if h := bob.twin().do(t, http.MethodPost, "/logout", header, body); h.status != http.StatusForbidden {
+			t.Errorf("form token %s: %v", name, h)
+		}
+	}
+	if h := p.api(t, http.MethodGet, "/me", token, ""); h.status != http.StatusOK {
+		t.Fatalf("a refused form ended the session: %v", h)
+	}
+	if h := bob.do(t, http.MethodPost, "/logout", header, form(bob)); h.status != http.StatusSeeOther {
+		t.Errorf("form token: %v: %.200s", h, h.body)
+	}
+	wantError(t, p.api(t, http.MethodGet, "/me", token, ""), http.StatusUnauthorized, "invalid_token")
 }

@@ -21,7 +21,7 @@ function choose(person) {
     chip.setAttribute('aria-pressed', String(chip.dataset.person === person));
   }
   if (before && before !== person) {
-    sessionStorage.setItem(SWITCHED, 'yes');
+    setCookie(SWITCHED, 'yes');
     askWhoItIs();
   }
   program.restart();
@@ -46,10 +46,10 @@ element('another').addEventListener('submit', (event) => {
 // This browser's cookies on the bridge are still those of whoever held the phone before, as they would not be on a phone
 // of somebody else's. So the next link to the login asks for a new one.
 
-const SWITCHED = 'simulator.switched';
+const SWITCHED = 'simulator_switched';
 
 function askWhoItIs() {
-  const switched = sessionStorage.getItem(SWITCHED) !== null;
+  const switched = document.cookie.includes(SWITCHED + '=');
   for (const link of document.querySelectorAll('a[data-entry]')) {
     const url = new URL(link.href);
     if (url.pathname === '/login' && switched) {
@@ -74,7 +74,7 @@ document.addEventListener('click', (event) => {
   const link = event.target.closest('a[data-entry]');
   if (link) {
     comeFrom(link.dataset.entry);
-    sessionStorage.removeItem(SWITCHED);
+    setCookie(SWITCHED, '', '; Max-Age=0');
   }
 });
 
