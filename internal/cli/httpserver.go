@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -16,6 +17,34 @@ type site struct {
 	listener net.Listener
 	server   *http.Server
 	drain    func() // called before the listener closes; may be nil
+}
+
+// silent keeps the connections on which nothing has been asked yet. Browsers open them ahead of need, and Shutdown
+// would wait five seconds for each.
+type silent struct {
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+// silentGrace is for a request that is on its way at that moment.
+const silentGrace = 500 * time.Millisecond
+
+func (s *silent) watch(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateNew {
+		s.conns[c] = true
+	} else {
+		delete(s.conns, c)
+	}
+}
+
+func (s *silent) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.Close()
+	}
 }
 
 const (
@@ -30,7 +59,9 @@ const (
 // newHTTPServer sets the limits that keep slow and oversized requests from holding connections (SRV-01). A login may
 // take ten seconds, so writing has thirty.
 func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
-	return &http.Server{
+	unasked := &silent{conns: map[net.Conn]bool{}}
+	server := &http.Server{
+		ConnState:         unasked.watch,
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -39,6 +70,8 @@ func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		MaxHeaderBytes:    60 << 10, // net/http allows 4 KiB more
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(func() { time.AfterFunc(silentGrace, unasked.close) })
+	return server
 }
 
 // serveSites serves until ctx ends or a listener fails, then shuts the sites down in their order: each stops taking
