@@ -170,11 +170,9 @@ func (f *fixture) same(what string, got, want any) {
 	}
 }
 
-
 func (f *fixture) is(what string, err, want error) {
 	f.Helper()
 	if !errors.Is(err, want) {
 		f.Errorf("%s: error %v, want %v", what, err, want)
 	}
 }
-

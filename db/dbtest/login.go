@@ -143,6 +143,27 @@ var loginTests = []test{
 		f.same("number of fans", len(fans), 3)
 	}},
 
+	{"times come back in UTC, to the millisecond", func(f *fixture) {
+		l := withProfile(official("oAlice", ""), db.Profile{Nickname: "Alice"})
+		l.ConsentedAt = f.clock.Now()
+		l.Identity.UserRefreshTokenSealed, l.Identity.UserRefreshExpiresAt = []byte("token"), f.clock.Now()
+		saved := f.login(l).Fan
+		stored, identity := f.fan(saved.ID), f.identityOf(l)
+		for name, at := range map[string]time.Time{
+			"registered": stored.RegisteredAt, "profile": stored.ProfileAt, "consented": stored.ConsentedAt,
+			"created": stored.CreatedAt, "updated": stored.UpdatedAt, "last login": stored.LastLoginAt,
+			"refresh token expires": identity.UserRefreshExpiresAt,
+			"identity created":      identity.CreatedAt, "identity's last login": identity.LastLoginAt,
+		} {
+			if at.Location() != time.UTC || at.IsZero() || !at.Equal(at.Truncate(time.Millisecond)) {
+				f.Errorf("%s: %v", name, at)
+			}
+		}
+		if saved != stored {
+			f.Errorf("SaveLogin gives %+v, Fan gives %+v", saved, stored)
+		}
+	}},
+
 	{"long and odd text comes back as it went in", func(f *fixture) {
 		for name, text := range map[string]string{
 			"quotes and SQL":  `Robert'); DROP TABLE fans;--"` + "`$1 ?1 :a @b",

@@ -1,0 +1,89 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"testing"
+)
+
+// EachConn calls do for the writer's and the checkpointer's connection and for
+// as many readers as the pool opens, all of them open at once.
+func EachConn(t *testing.T, store Store, do func(name string, pragma func(string) any)) {
+	t.Helper()
+	s := store.(*sqliteStore)
+	for i := range readerCount {
+		conn, err := s.readers.Conn(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		do("reader", func(name string) (value any) {
+			if err := conn.QueryRowContext(context.Background(), "PRAGMA "+name).Scan(&value); err != nil {
+				t.Errorf("reader %d: PRAGMA %s: %v", i, name, err)
+			}
+			return value
+		})
+	}
+	do("checkpointer", func(name string) any {
+		stmt, err := prepare(s.checkpointer.conn, "PRAGMA "+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stmt.close()
+		return firstValue(t, stmt)
+	})
+	InWriter(t, store, func(pragma func(string) any) { do("writer", pragma) })
+}
+
+// InWriter calls do in the writer's goroutine; pragma runs on its connection.
+func InWriter(t *testing.T, store Store, do func(pragma func(string) any)) {
+	t.Helper()
+	w := store.(*sqliteStore).writer
+	err := w.do(context.Background(), func(*transaction) error {
+		do(func(name string) any {
+			stmt, err := prepare(w.conn, "PRAGMA "+name)
+			if err != nil {
+				t.Error(err)
+				return nil
+			}
+			defer stmt.close()
+			return firstValue(t, stmt)
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func firstValue(t *testing.T, stmt *statement) (value driver.Value) {
+	err := stmt.query(func(r scanner) error {
+		value = r.(row)[0]
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return value
+}
+
+// Readers returns the pool of readers.
+func Readers(store Store) *sql.DB { return store.(*sqliteStore).readers }
+
+// QueueSize is the number of callers that may wait for the writer.
+const QueueSize = queueSize
+
+// Statements returns the SQL text of every prepared statement that reads or
+// changes fans, by what it does.
+func Statements() map[string]string {
+	return map[string]string{
+		"fan": selectFan, "fan by any id": selectFanByAnyID, "fan by identity": selectFanByIdentity,
+		"known identity": selectKnown, "linked fans": selectLinked, "identities": selectIdentities,
+		"aliases": selectAliases, "update fan": updateFan, "touch fan": touchFan, "update identity": updateIdentity,
+		"relink identity": relinkIdentity, "move identities": moveIdentities, "move aliases": moveAliases,
+		"forget refresh token": forgetRefreshToken, "delete identities": deleteIdentities,
+		"delete aliases": deleteAliases, "delete fan": deleteFan, "prune revocations": pruneRevocations,
+		"revocations": selectRevocations,
+	}
+}
