@@ -11,7 +11,7 @@ import (
 	"wxbridge/wechat"
 )
 
-// callbackTime bounds all that one callback asks of WeChat together.
+// callbackTime bounds one callback: the wait for its repeats, and all it asks of WeChat.
 const callbackTime = 9 * time.Second
 
 // callback is a checked request of WeChat's redirect.
@@ -44,15 +44,17 @@ func (s *Server) callbackOfficialAccount(c *gin.Context) error {
 	if request.refused {
 		return s.refusedCallback(c, f)
 	}
-	end, repeated, err := s.repeats.do(c.Request.Context(), f, request.code, func() (landing, error) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), callbackTime)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	end, repeated, err := s.repeats.do(ctx, f, request.code, func() (landing, error) {
 		// WeChat's clients drop the first of two callbacks: what it started must end for the second.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), callbackTime)
+		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 		defer cancel()
 		return s.land(ctx, account, f, request.code)
 	})
-	if err == nil && repeated && !s.stillGood(c.Request.Context(), end) {
-		s.repeats.forget(f.State)
-		err = errSpent
+	if err == nil && repeated {
+		end, err = s.recall(c.Request.Context(), f, end)
 	}
 	switch {
 	case errors.Is(err, errSpent):
@@ -175,13 +177,23 @@ func (s *Server) arrive(c *gin.Context, f flow, end landing) error {
 	return redirect(c, to)
 }
 
-// stillGood reports whether a remembered landing may be answered again: its fan is there, and the session not revoked.
-func (s *Server) stillGood(ctx context.Context, end landing) bool {
+// recall completes a remembered landing with what its fan is now. If the fan or the session is gone, so is the memory:
+// errSpent.
+func (s *Server) recall(ctx context.Context, f flow, end landing) (landing, error) {
 	if end.session == nil {
-		return true
+		return end, nil
 	}
 	fan, err := s.cfg.Store.Fan(ctx, end.session.fan.ID)
-	return err == nil && fan.Status == db.StatusActive && !s.cfg.Revocations.Revoked(end.session.claims())
+	switch {
+	case err != nil && !isNotFound(err):
+		return landing{}, err
+	case err != nil, fan.Status != db.StatusActive, s.cfg.Revocations.Revoked(end.session.claims()):
+		s.repeats.forget(f.State)
+		return landing{}, errSpent
+	}
+	session := *end.session
+	session.fan = fan
+	return landing{outcome: end.outcome, session: &session}, nil
 }
 
 func only(s string, longest int, allowed func(byte) bool) bool {

@@ -49,6 +49,9 @@ func TestLogin_StrangerRegistersAndComesBackSilently(t *testing.T) {
 	if p.Request.URL.Path != "/" || again.mustClaims().Subject != claims.Subject {
 		t.Errorf("the second visit ends at %s", p.Request.URL)
 	}
+	if got := again.mustClaims().UnionID; got == "" || got != claims.UnionID {
+		t.Errorf("a silent login's token has the unionid %q, want the known one", got)
+	}
 	for _, hop := range p.hops {
 		if strings.Contains(hop, "register") {
 			t.Errorf("a known fan meets the register page: %v", p.hops)

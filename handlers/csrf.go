@@ -23,6 +23,11 @@ func (s *Server) guard(c *gin.Context, formToken, sessionID string) error {
 	return errCrossSite
 }
 
+// fromBrowser reports whether a browser says where the request comes from.
+func fromBrowser(r *http.Request) bool {
+	return len(r.Header.Values("Origin")) > 0 || len(r.Header.Values("Sec-Fetch-Site")) > 0
+}
+
 // single is the value of a header that was sent once.
 func single(h http.Header, name string) string {
 	if values := h.Values(name); len(values) == 1 {

@@ -47,7 +47,7 @@ func TestRET06_ARefusedReturnAddressStartsNoLoginAndIsLogged(t *testing.T) {
 			t.Errorf("%s: %d, cookies %v", path, p.StatusCode, p.Cookies())
 		}
 	}
-	if !strings.Contains(b.log.String(), `https://evil.example/\"quoted\"`) {
+	if !strings.Contains(b.log.String(), `\"https://evil.example/\\\"quoted\\\"\\u2028x\"`) {
 		t.Errorf("the value is not in the log, quoted")
 	}
 }

@@ -26,7 +26,9 @@ func (s *Server) logout(c *gin.Context) error {
 	}
 	raw, source, _ := jwtauth.TokenFromRequest(c.Request, s.cookies.token)
 	claims, verifyErr := s.cfg.Verifier.Verify(c.Request.Context(), raw)
-	if source != jwtauth.SourceBearer && s.hasOurCookie(c.Request) {
+	// Without cookies too: those of SameSite=Lax stay behind when another site posts here, and yet the browser would obey
+	// the answer that clears them.
+	if source != jwtauth.SourceBearer && (s.hasOurCookie(c.Request) || fromBrowser(c.Request)) {
 		if err := s.guard(c, form["form_token"], claims.SessionID); err != nil {
 			return err
 		}

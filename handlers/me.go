@@ -88,15 +88,14 @@ func (s *Server) deleteMe(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	// Tokens carry whole seconds, so the cut is at the next one: what was signed in this second is refused too.
-	cut := s.cfg.Now().Truncate(time.Second).Add(time.Second)
-	until := s.revokedUntil().Add(time.Second)
-	ids, err := s.cfg.Store.EraseFan(c.Request.Context(), fan.ID, cut, until)
+	// The id never logs in again, so tokens of any time are refused, also one that is being signed at this moment.
+	until := s.revokedUntil()
+	ids, err := s.cfg.Store.EraseFan(c.Request.Context(), fan.ID, until, until)
 	if err != nil {
 		return missingFan(err)
 	}
 	for _, id := range ids {
-		s.cfg.Revocations.RevokeSubject(id, cut, until)
+		s.cfg.Revocations.RevokeSubject(id, until, until)
 	}
 	s.cfg.Logger.Info("fan erased", "event", "fan.erased", "request_id", requestIDOf(c), "fan", fan.ID)
 	s.forgetBrowser(c)
@@ -145,13 +144,8 @@ func (s *Server) renewCaller(c *gin.Context, from caller, fan db.Fan, changed bo
 	if from.source != jwtauth.SourceCookie || !changed && !s.due(from.claims) {
 		return nil
 	}
-	if changed && !s.due(from.claims) {
-		id, err := s.idToken(sessionOf(from.claims, fan))
-		if err != nil {
-			return err
-		}
-		s.setIDCookie(c, id, s.cfg.TokenTTL)
-		return nil
+	if !s.due(from.claims) {
+		return s.setIDToken(c, sessionOf(from.claims, fan))
 	}
 	return s.setSession(c, sessionOf(from.claims, fan))
 }

@@ -7,12 +7,13 @@ import (
 	"sync"
 	"time"
 
+	"wxbridge/db"
 	"wxbridge/wechat"
 )
 
 const (
 	maxExchanges = 3     // codes tried for one flow
-	maxJoined    = 20000 // flows remembered; the oldest go first
+	maxJoined    = 10000 // flows remembered, at about half a KiB; the oldest go first
 )
 
 // errSpent says that a code was tried before, or that the flow has tried enough.
@@ -23,6 +24,16 @@ var errSpent = errors.New("code spent")
 type landing struct {
 	outcome landingKind
 	session *session
+}
+
+// remembered is the landing without its fan's profile, which a repeat reads anew.
+func (l landing) remembered() landing {
+	if l.session == nil {
+		return l
+	}
+	session := *l.session
+	session.fan = db.Fan{ID: session.fan.ID}
+	return landing{outcome: l.outcome, session: &session}
 }
 
 type landingKind int
@@ -118,8 +129,9 @@ func (r *repeats) run(j *joined, own *attempt, exchange func() (landing, error))
 		}
 		close(own.done)
 	}()
-	own.landing, own.err = exchange()
-	return own.landing, own.err
+	l, err := exchange()
+	own.landing, own.err = l.remembered(), err
+	return l, err
 }
 
 // forget drops what is remembered of a flow.

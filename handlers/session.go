@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -71,11 +72,12 @@ func (s *Server) fanOf(c *gin.Context, from caller) (caller, db.Fan, error) {
 
 // cookieClaims verifies the session cookie alone. A cookie that is malformed or repeated counts as none (WEB-04).
 func (s *Server) cookieClaims(c *gin.Context) (jwtauth.Claims, error) {
-	given := c.Request.CookiesNamed(s.cookies.token)
-	if len(given) != 1 {
+	cookies := &http.Request{Header: http.Header{"Cookie": c.Request.Header["Cookie"]}}
+	raw, source, err := jwtauth.TokenFromRequest(cookies, s.cookies.token)
+	if err != nil || source == jwtauth.SourceNone {
 		return jwtauth.Claims{}, errNoCredential
 	}
-	return s.cfg.Verifier.Verify(c.Request.Context(), given[0].Value)
+	return s.cfg.Verifier.Verify(c.Request.Context(), raw)
 }
 
 // due reports whether a cookie's token is past half its life, and its login young enough to go on.
@@ -85,16 +87,13 @@ func (s *Server) due(claims jwtauth.Claims) bool {
 	return now.After(half) && now.Before(claims.AuthTime.Add(s.cfg.SessionTTL))
 }
 
-// keepFresh renews both cookies of a token that is due, and of one whose ID token the browser has lost, after a look at its
-// fan. Without the store the token goes on as it is. errBlocked or errBadCredential: the fan may not go on.
+// keepFresh renews both cookies of a token that is due, and the ID token alone if the browser has lost it, after a look at
+// the fan. Without the store the token goes on as it is. errBlocked or errBadCredential: the fan may not go on.
 func (s *Server) keepFresh(c *gin.Context, claims jwtauth.Claims) error {
-	if _, err := c.Request.Cookie(s.cookies.id); err == nil && !s.due(claims) {
+	due := s.due(claims)
+	if _, err := c.Request.Cookie(s.cookies.id); err == nil && !due {
 		return nil
 	}
-	return s.renew(c, claims)
-}
-
-func (s *Server) renew(c *gin.Context, claims jwtauth.Claims) error {
 	fan, err := s.cfg.Store.Fan(c.Request.Context(), claims.Subject)
 	switch {
 	case errors.Is(err, db.ErrNotFound):
@@ -104,8 +103,10 @@ func (s *Server) renew(c *gin.Context, claims jwtauth.Claims) error {
 		return nil
 	case fan.Status == db.StatusBlocked:
 		return errBlocked
+	case due:
+		return s.setSession(c, sessionOf(claims, fan))
 	}
-	return s.setSession(c, sessionOf(claims, fan))
+	return s.setIDToken(c, sessionOf(claims, fan))
 }
 
 // sessionOf continues the session of a token with what its fan is now: after a merge, the surviving fan.
@@ -114,8 +115,8 @@ func sessionOf(claims jwtauth.Claims, fan db.Fan) session {
 		id: claims.SessionID, authTime: claims.AuthTime, since: claims.IssuedAt}
 }
 
-// revocationMargin outlives the clock differences that verifiers allow.
-const revocationMargin = jwtauth.MaxLeeway
+// revocationMargin outlives the clock differences that verifiers allow, and a clock that is set back by an hour (REL-15).
+const revocationMargin = jwtauth.MaxLeeway + time.Hour
 
-// revokedUntil is when the last token signed before now has expired.
+// revokedUntil is when the last token signed before now has expired for good.
 func (s *Server) revokedUntil() time.Time { return s.cfg.Now().Add(s.cfg.TokenTTL + revocationMargin) }

@@ -72,8 +72,17 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 		}
 	}
 	session, err := s.signIn(ctx, login)
-	return landing{outcome: end, session: session}, err
+	if err != nil {
+		return landing{}, err
+	}
+	if session.unionID == "" {
+		session.unionID = identity.UnionID // the base scope never brings it
+	}
+	return landing{outcome: end, session: session}, nil
 }
+
+// newerProfileTime leaves the rest of the callback time enough to land with the stored profile.
+const newerProfileTime = 4 * time.Second
 
 // newerProfile asks WeChat for a known fan's profile with the stored refresh token, without a page. Only if WeChat refuses is
 // the person asked; if WeChat cannot answer, the stored profile will do.
@@ -86,6 +95,8 @@ func (s *Server) newerProfile(ctx context.Context, account OfficialAccount, iden
 		s.cfg.Logger.Error("open stored refresh token", "err", err)
 		return nil, landRegister
 	}
+	ctx, cancel := context.WithTimeout(ctx, newerProfileTime)
+	defer cancel()
 	token, err := account.Client.Refresh(ctx, wechat.Secret(refresh))
 	var info wechat.UserInfo
 	if err == nil && token.OpenID == identity.OpenID {
@@ -185,6 +196,10 @@ func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
 }
 
 func (s *Server) logLogin(login db.Login, result db.LoginResult) {
+	if result.Linked {
+		s.cfg.Logger.Info("a new identity joined a fan by its unionid", "event", "fan.linked", "fan", result.Fan.ID,
+			"provider", login.Identity.Provider)
+	}
 	if result.MergedFrom != "" {
 		s.cfg.Logger.Info("two fans are one person", "event", "fan.merged", "fan", result.Fan.ID, "from", result.MergedFrom)
 	}
@@ -199,7 +214,7 @@ func (s *Server) logLogin(login db.Login, result db.LoginResult) {
 // issueTime is the iat of a token made now. After everything of the fan was revoked it waits for the next whole second, which
 // is where the cut was made.
 func (s *Server) issueTime(fanID string, now time.Time) time.Time {
-	if cut, ok := s.cfg.Revocations.SubjectCut(fanID); ok && cut.After(now) {
+	if cut, ok := s.cfg.Revocations.SubjectCut(fanID); ok && cut.After(now) && cut.Sub(now) <= time.Second {
 		return cut
 	}
 	return now
@@ -237,11 +252,16 @@ func (s *Server) setSession(c *gin.Context, n session) error {
 	if err != nil {
 		return err
 	}
+	s.setTokenCookie(c, access, s.cfg.TokenTTL)
+	return s.setIDToken(c, n)
+}
+
+// setIDToken gives the browser the ID token alone.
+func (s *Server) setIDToken(c *gin.Context, n session) error {
 	id, err := s.idToken(n)
 	if err != nil {
 		return err
 	}
-	s.setTokenCookie(c, access, s.cfg.TokenTTL)
 	s.setIDCookie(c, id, s.cfg.TokenTTL)
 	return nil
 }
