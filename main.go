@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"wxbridge/internal/cli"
 )
@@ -18,7 +19,8 @@ func main() {
 		<-signals
 		cancel() // open requests finish
 		<-signals
-		os.Exit(1) // or not
+		time.Sleep(300 * time.Millisecond) // or not; but timeout(1) sends its signal twice, and dev removes its folder
+		os.Exit(1)
 	}()
 	os.Exit(cli.Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }

@@ -49,7 +49,7 @@ func (s *Server) callbackOfficialAccount(c *gin.Context) error {
 	deadline, _ := ctx.Deadline()
 	end, repeated, err := s.repeats.do(ctx, f, request.code, func() (landing, error) {
 		// WeChat's clients drop the first of two callbacks: what it started must end for the second.
-		ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		ctx, cancel := detached(c, deadline)
 		defer cancel()
 		return s.land(ctx, account, f, request.code)
 	})

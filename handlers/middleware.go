@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,20 @@ func (s *Server) requestID(c *gin.Context) {
 }
 
 func requestIDOf(c *gin.Context) string { return c.GetString(requestIDKey) }
+
+type requestIDInContext struct{}
+
+// detached is a context for work that must end even if the client goes away, until the deadline. It carries the request's
+// id for the log.
+func detached(c *gin.Context, deadline time.Time) (context.Context, context.CancelFunc) {
+	ctx := context.WithValue(context.WithoutCancel(c.Request.Context()), requestIDInContext{}, requestIDOf(c))
+	return context.WithDeadline(ctx, deadline)
+}
+
+func requestIDFrom(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDInContext{}).(string)
+	return id
+}
 
 func plausibleRequestID(id string) bool {
 	if len(id) < 8 || len(id) > 64 {

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"hash/maphash"
 	"net/http"
 	"sync"
@@ -22,7 +21,7 @@ func (s *Server) miniProgramLogin(c *gin.Context) error {
 		return invalidGrant("This code was used before. Call wx.login again.")
 	}
 	// WeChat's answer is stored even if the client has gone: the code is spent.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request.Context()), callbackTime)
+	ctx, cancel := detached(c, time.Now().Add(callbackTime))
 	defer cancel()
 	answer, err := program.Client.Login(ctx, code)
 	if err != nil {

@@ -243,6 +243,66 @@ func (w *browser) stateOf(login string) string {
 	return to.Query().Get("state")
 }
 
+// The cookies that a login sets, not only those that a logout clears: behind https, and with a domain.
+func TestWEB01_TheCookiesOfALogin(t *testing.T) {
+	for name, row := range map[string]struct {
+		public, domain, token, id string
+		secure                    bool
+	}{
+		"https":               {"https://login.example.com", "", "__Host-wxbridge_token", "__Host-wxbridge_id", true},
+		"https with a domain": {"https://login.example.com", "example.com", "wxbridge_token", "wxbridge_id", true},
+		"http on loopback":    {"", "", "wxbridge_token", "wxbridge_id", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stand := startSlowWeChat(t)
+			b := newBridge(t, stand.configure(t), func(c *handlers.Config) {
+				if row.public != "" {
+					c.PublicURL = mustURL(t, row.public)
+				}
+				c.CookieDomain = row.domain
+			})
+			start := b.browser("").get("/login?scope=userinfo")
+			if len(start.Cookies()) != 1 {
+				t.Fatalf("a login starts with the cookies %v", start.Cookies())
+			}
+			to, err := start.Location()
+			must(t, err)
+			flow := start.Cookies()[0]
+			// Not from a jar: it would keep Secure cookies from this test's plain http.
+			p := b.browser("").get("/callback/official-account?code=good&state="+to.Query().Get("state"), "Cookie", flow.Name+"="+flow.Value)
+			set := map[string]*http.Cookie{}
+			for _, cookie := range p.Cookies() {
+				if set[cookie.Name] != nil {
+					t.Errorf("%s is set twice", cookie.Name)
+				}
+				set[cookie.Name] = cookie
+			}
+			for name, httpOnly := range map[string]bool{row.token: true, row.id: false, flow.Name: true} {
+				c := set[name]
+				if c == nil {
+					t.Errorf("%d sets no cookie %s: %v", p.StatusCode, name, p.Cookies())
+					continue
+				}
+				domain := row.domain
+				if name == flow.Name {
+					domain = ""
+				}
+				life := int(tokenTTL / time.Second)
+				if name == flow.Name {
+					life = 600 // WEB-02
+				}
+				if c.HttpOnly != httpOnly || c.Secure != row.secure || c.SameSite != http.SameSiteLaxMode || c.Path != "/" ||
+					c.Domain != domain || c.MaxAge <= 0 || c.MaxAge > life || len(c.Raw) > 4000 { // WEB-05
+					t.Errorf("%s", c.Raw)
+				}
+			}
+			if len(set) != 3 {
+				t.Errorf("%d cookies are set: %v", len(set), p.Cookies())
+			}
+		})
+	}
+}
+
 func TestREL12_CodesThatWaitForOneAnotherEndWithinTenSeconds(t *testing.T) {
 	t.Parallel()
 	slow := startSlowWeChat(t)

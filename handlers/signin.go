@@ -115,7 +115,7 @@ func (s *Server) newerProfile(ctx context.Context, account OfficialAccount, iden
 		}
 		return nil, landRegister
 	}
-	s.cfg.Logger.Warn("newer profile not to be had; the stored one is used", "err", err)
+	s.cfg.Logger.Warn("newer profile not to be had; the stored one is used", "request_id", requestIDFrom(ctx), "err", err)
 	return nil, landHome
 }
 
@@ -185,7 +185,7 @@ func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.logLogin(login, result)
+	s.logLogin(requestIDFrom(ctx), login, result)
 	if result.Fan.Status == db.StatusBlocked {
 		return nil, errBlocked
 	}
@@ -195,19 +195,19 @@ func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
 		id: rand.Text(), authTime: now, since: s.issueTime(result.Fan.ID, now)}, nil
 }
 
-func (s *Server) logLogin(login db.Login, result db.LoginResult) {
+func (s *Server) logLogin(requestID string, login db.Login, result db.LoginResult) {
 	if result.Linked {
-		s.cfg.Logger.Info("a new identity joined a fan by its unionid", "event", "fan.linked", "fan", result.Fan.ID,
+		s.cfg.Logger.Info("a new identity joined a fan by its unionid", "event", "fan.linked", "request_id", requestID, "fan", result.Fan.ID,
 			"provider", login.Identity.Provider)
 	}
 	if result.MergedFrom != "" {
-		s.cfg.Logger.Info("two fans are one person", "event", "fan.merged", "fan", result.Fan.ID, "from", result.MergedFrom)
+		s.cfg.Logger.Info("two fans are one person", "event", "fan.merged", "request_id", requestID, "fan", result.Fan.ID, "from", result.MergedFrom)
 	}
 	if result.RoleConflict != "" {
 		s.cfg.Logger.Warn("two fans share a unionid and differ in role; an operator decides", "event", "fan.role_conflict",
-			"fan", result.Fan.ID, "other", result.RoleConflict)
+			"request_id", requestID, "fan", result.Fan.ID, "other", result.RoleConflict)
 	}
-	s.cfg.Logger.Info("login", "event", "login.ok", "provider", login.Identity.Provider, "fan", result.Fan.ID,
+	s.cfg.Logger.Info("login", "event", "login.ok", "request_id", requestID, "provider", login.Identity.Provider, "fan", result.Fan.ID,
 		"created", result.Created, "blocked", result.Fan.Status == db.StatusBlocked)
 }
 

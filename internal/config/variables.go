@@ -18,7 +18,7 @@ type variables struct {
 	PublicURL       string `env:"PUBLIC_URL,required" example:"https://login.example.com"`
 	Listen          string `env:"LISTEN" envDefault:"127.0.0.1:8080" example:"127.0.0.1:8080"`
 	Database        string `env:"DATABASE" envDefault:"sqlite://wxbridge.db" example:"sqlite:///var/lib/wxbridge/wxbridge.db"`
-	Secret          string `env:"SECRET,required" file:"yes" example:"$(openssl rand -base64 32)"`
+	Secret          string `env:"SECRET,required" file:"yes" example:"<output of: openssl rand -base64 32>"`
 	ReturnOrigins   string `env:"RETURN_ORIGINS" example:"https://h5.example.com,https://shop.example.com:8443"`
 	DefaultReturnTo string `env:"DEFAULT_RETURN_TO" envDefault:"/" example:"https://h5.example.com/home"`
 	CookieDomain    string `env:"COOKIE_DOMAIN" example:"example.com"`
