@@ -58,8 +58,11 @@ func (s *Server) callbackOfficialAccount(c *gin.Context) error {
 	}
 	switch {
 	case errors.Is(err, errSpent):
+		s.cfg.Logger.Warn("a code came again", "event", "login.code_reused", "request_id", requestIDOf(c), "client", c.ClientIP())
 		return s.restart(c, account, f, request, errSpentPage)
 	case errors.Is(err, wechat.ErrInvalidCode):
+		s.cfg.Logger.Info("WeChat refused the code", "event", "login.code_refused", "request_id", requestIDOf(c),
+			"client", c.ClientIP(), "err", err)
 		return s.restart(c, account, f, request, err)
 	case err != nil:
 		return err
@@ -100,7 +103,7 @@ func readCallback(c *gin.Context) (callback, error) {
 // code, a browser that lost its cookies. The code is never spent; the silent login starts afresh, once.
 func (s *Server) strayCallback(c *gin.Context, request callback) error {
 	s.cfg.Logger.Info("callback without its flow cookie", "event", "login.state_mismatch",
-		"request_id", requestIDOf(c), "again", request.again)
+		"request_id", requestIDOf(c), "client", c.ClientIP(), "again", request.again)
 	if request.refused {
 		return redirect(c, "/login/refused")
 	}

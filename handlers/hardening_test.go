@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"wxbridge/db"
 	"wxbridge/handlers"
@@ -363,6 +364,59 @@ func TestScanPage_ShowsTheLoginAsACode(t *testing.T) {
 	phone := b.browser("alice")
 	phone.agent = "Mozilla/5.0 (iPhone) MicroMessenger/8.0.68"
 	expectAuthorize(t, phone.get("/login"), "WeChat's browser")
+}
+
+func TestSRV02_LogoutReadsItsBodyLikeTheOthers(t *testing.T) {
+	b := newBridge(t)
+	const form = "application/x-www-form-urlencoded"
+	for _, row := range []struct {
+		body   string
+		header []string
+		status int
+	}{
+		{"", nil, 204}, {"{}", []string{"Content-Type", "application/json"}, 204}, {"return_to=/", []string{"Content-Type", form}, 204},
+		{strings.Repeat("a", 10<<20), []string{"Content-Type", form}, 413}, {"x", []string{"Content-Type", "text/plain"}, 415},
+		{"return_to=/", []string{"Content-Type", form, "Content-Encoding", "gzip"}, 415}, {"[]", []string{"Content-Type", "application/json"}, 400},
+		{"return_to=/&return_to=/", []string{"Content-Type", form}, 400}, {"return_to=%zz", []string{"Content-Type", form}, 400},
+	} {
+		if p := b.browser("").do("POST", "/logout", row.body, row.header...); p.StatusCode != row.status {
+			t.Errorf("%.20q %v: %d, want %d", row.body, row.header, p.StatusCode, row.status)
+		}
+	}
+}
+
+func TestLOG03_SecurityEventsHaveFixedNames(t *testing.T) {
+	b := newBridge(t)
+	w := b.browser("alice")
+	w.register()
+	w.get("/login?return_to=https://evil.example")
+	w.get("/callback/official-account?code=stray&state=abcdefgh")
+	expired := b.browser("alice")
+	callback := expired.callback("/login")
+	b.sim.Advance(6 * time.Minute)
+	again := b.browser("alice")
+	again.jar.SetCookies(mustURL(t, b.url), expired.jar.Cookies(mustURL(t, b.url)))
+	expired.get(callback)
+	again.get(callback)
+	w.do("DELETE", "/me", "")
+	w.do("POST", "/miniprogram/login", `{"code":"0x"}`, "Content-Type", "application/json")
+	w.do("POST", "/logout", "", "Origin", b.url)
+	for _, event := range []string{"login.ok", "return_to.refused", "login.state_mismatch", "login.code_refused", "login.code_reused",
+		"access.refused", "login.failed", "logout"} {
+		found := false
+		for line := range strings.Lines(b.log.String()) {
+			var fields struct {
+				Event     string `json:"event"`
+				RequestID string `json:"request_id"`
+				Time      string `json:"time"`
+			}
+			must(t, json.Unmarshal([]byte(line), &fields))
+			found = found || fields.Event == event && fields.RequestID != "" && fields.Time != ""
+		}
+		if !found {
+			t.Errorf("no event %s with its request in the log", event)
+		}
+	}
 }
 
 func FuzzCallback(f *testing.F) {

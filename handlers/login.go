@@ -81,7 +81,7 @@ func (s *Server) loginRequest(c *gin.Context) (loginRequest, error) {
 func (s *Server) checkReturnTo(c *gin.Context, to string) error {
 	if err := s.returnTo.Check(to); err != nil {
 		s.cfg.Logger.Warn("return address refused", "event", "return_to.refused",
-			"request_id", requestIDOf(c), "return_to", strconv.QuoteToASCII(clip(to, 256)))
+			"request_id", requestIDOf(c), "client", c.ClientIP(), "return_to", strconv.QuoteToASCII(clip(to, 256)))
 		return errReturnTo.because(err)
 	}
 	return nil

@@ -38,7 +38,9 @@ func (s *Server) logout(c *gin.Context) error {
 			return err
 		}
 	}
-	s.forgetBrowser(c)
+	if s.hasOurCookie(c.Request) { // else a page that sends no Origin could have the browser drop them unseen
+		s.forgetBrowser(c)
+	}
 	c.Header("Cache-Control", "no-store")
 	if !wantsHTML(c.Request) {
 		c.Status(http.StatusNoContent)
@@ -50,23 +52,23 @@ func (s *Server) logout(c *gin.Context) error {
 	return nil
 }
 
-// logoutForm reads return_to and form_token from the query and, if there is one, the form.
+// logoutForm reads return_to and form_token from the query and, if there is one, the body.
 func (s *Server) logoutForm(c *gin.Context) (params, error) {
 	values, err := url.ParseQuery(c.Request.URL.RawQuery)
 	if err != nil {
 		return nil, invalidRequest("The query of this address is malformed.")
 	}
-	if kind, err := bodyType(c.Request); err == nil && kind == "application/x-www-form-urlencoded" {
-		raw, err := readBody(c.Request)
+	raw, err := readBody(c.Request)
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > 0 {
+		given, err := parseBody(c.Request, raw, "return_to", "form_token")
 		if err != nil {
 			return nil, err
 		}
-		form, err := url.ParseQuery(string(raw))
-		if err != nil {
-			return nil, invalidRequest("The form is malformed.")
-		}
-		for name, given := range form {
-			values[name] = append(values[name], given...)
+		for name, value := range given {
+			values.Add(name, value)
 		}
 	}
 	return pick(values, []string{"return_to", "form_token"})

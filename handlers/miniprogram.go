@@ -18,6 +18,7 @@ func (s *Server) miniProgramLogin(c *gin.Context) error {
 		return err
 	}
 	if !s.codes.first(program.Alias, code) {
+		s.cfg.Logger.Warn("a code came again", "event", "login.code_reused", "request_id", requestIDOf(c), "client", c.ClientIP())
 		return invalidGrant("This code was used before. Call wx.login again.")
 	}
 	// WeChat's answer is stored even if the client has gone: the code is spent.

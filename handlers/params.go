@@ -48,11 +48,15 @@ func pick(values url.Values, names []string) (params, error) {
 // body reads the named members of a JSON object or the named fields of a form. Members that are not named are ignored,
 // named ones must be strings.
 func body(c *gin.Context, names ...string) (params, error) {
-	kind, err := bodyType(c.Request)
+	raw, err := readBody(c.Request)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := readBody(c.Request)
+	return parseBody(c.Request, raw, names...)
+}
+
+func parseBody(r *http.Request, raw []byte, names ...string) (params, error) {
+	kind, err := bodyType(r)
 	if err != nil {
 		return nil, err
 	}

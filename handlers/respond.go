@@ -175,6 +175,9 @@ func (s *Server) logFailure(c *gin.Context, answer *apiError) {
 		slog.Int("status", answer.status),
 		slog.String("error", answer.code),
 	}
+	if event := failureEvent(routeOf(c)); event != "" {
+		attrs = append(attrs, slog.String("event", event), slog.String("client", c.ClientIP()))
+	}
 	if answer.detail != "" {
 		attrs = append(attrs, slog.String("detail", string(answer.detail)))
 	}
@@ -185,6 +188,17 @@ func (s *Server) logFailure(c *gin.Context, answer *apiError) {
 		attrs = append(attrs, slog.String("meaning", cause), slog.String("fix", fix))
 	}
 	s.cfg.Logger.LogAttrs(c.Request.Context(), level, "request failed", attrs...)
+}
+
+// failureEvent names the security event that a failure on this route is (LOG-03).
+func failureEvent(route string) string {
+	switch route {
+	case "/callback/official-account", "/miniprogram/login":
+		return "login.failed"
+	case "/logout", "/me":
+		return "access.refused"
+	}
+	return ""
 }
 
 // page answers with one of the pages. Pages of the flow are never stored: they belong to one browser and one moment.

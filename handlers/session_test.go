@@ -315,7 +315,7 @@ func TestWEB01_CookieAttributes(t *testing.T) {
 			// The simulator takes 127.0.0.1 only, so the redirect is not followed: what is set at start and at landing counts.
 			start := b.browser("alice").get("/login")
 			checkCookie(t, start.Cookies(), row.flow, "", row.secure, true)
-			out := b.browser("").do("POST", "/logout", "")
+			out := b.browser("").do("POST", "/logout", "", "Origin", b.public, "Cookie", row.token+"=x")
 			checkCookie(t, out.Cookies(), row.token, row.domain, row.secure, true)
 			checkCookie(t, out.Cookies(), row.id, row.domain, row.secure, false)
 		})

@@ -252,8 +252,11 @@ func (s *Server) setSession(c *gin.Context, n session) error {
 	if err != nil {
 		return err
 	}
+	if err := s.setIDToken(c, n); err != nil {
+		return err
+	}
 	s.setTokenCookie(c, access, s.cfg.TokenTTL)
-	return s.setIDToken(c, n)
+	return nil
 }
 
 // setIDToken gives the browser the ID token alone.
