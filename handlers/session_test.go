@@ -338,7 +338,7 @@ func checkCookie(t *testing.T, cookies []*http.Cookie, prefix, domain string, se
 	t.Errorf("no cookie %s among %v", prefix, cookies)
 }
 
-func TestMe_AliasesShowAfterAMerge(t *testing.T) {
+func TestMe_OnePersonOfTwoAppsIsOneFan(t *testing.T) {
 	b := newBridge(t)
 	// The mini program meets alice first, without the official account knowing.
 	p := b.browser("").do("POST", "/miniprogram/login", `{"code":"`+b.jsCode("alice")+`"}`, "Content-Type", "application/json")
@@ -370,6 +370,47 @@ func TestMe_AliasesShowAfterAMerge(t *testing.T) {
 	must(t, json.Unmarshal([]byte(p.body), &me))
 	if !me.Registered || len(me.Identities) != 2 || me.Identities[0].UnionID != me.Identities[1].UnionID {
 		t.Errorf("%s", p.body)
+	}
+}
+
+func TestMe_AfterAMergeTheYoungerIDIsAnAlias(t *testing.T) {
+	b := newBridge(t, func(c *handlers.Config) { c.ProfilePolicy.Never = true })
+	phone := b.browser("alice")
+	phone.visit("/login") // a guest: the base scope brings no unionid
+	older := phone.mustClaims().Subject
+	b.clock.Advance(time.Minute)
+	p := b.browser("").do("POST", "/miniprogram/login", `{"code":"`+b.jsCode("alice")+`"}`, "Content-Type", "application/json")
+	var login struct {
+		AccessToken string `json:"access_token"`
+		Fan         struct{ ID string }
+	}
+	must(t, json.Unmarshal([]byte(p.body), &login))
+	if login.Fan.ID == older {
+		t.Fatal("one fan before the official account has shown a unionid")
+	}
+	// With the younger fan's token in a cookie, renewal leads to the survivor.
+	young := b.browser("")
+	young.jar.SetCookies(mustURL(t, b.url), []*http.Cookie{{Name: "wxbridge_token", Value: login.AccessToken, Path: "/"}})
+
+	phone.visit("/login/official-account?scope=userinfo")
+	if got := phone.mustClaims().Subject; got != older {
+		t.Errorf("the surviving fan is %s, want the older %s", got, older)
+	}
+	b.clock.Advance(tokenTTL / 2)
+	p = young.get("/me")
+	var me struct {
+		ID      string   `json:"id"`
+		Aliases []string `json:"aliases"`
+	}
+	must(t, json.Unmarshal([]byte(p.body), &me))
+	if me.ID != older || len(me.Aliases) != 1 || me.Aliases[0] != login.Fan.ID {
+		t.Errorf("/me with the alias's token: %s", p.body)
+	}
+	if got := young.mustClaims().Subject; got != older {
+		t.Errorf("renewal issues %s, want the surviving %s", got, older)
+	}
+	if !strings.Contains(b.log.String(), `"event":"fan.merged"`) {
+		t.Error("the merge is not logged")
 	}
 }
 
