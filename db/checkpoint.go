@@ -2,6 +2,7 @@ package db
 
 import (
 	"errors"
+	"math"
 	"os"
 
 	"github.com/mattn/go-sqlite3"
@@ -19,6 +20,10 @@ const (
 
 	// maxFrames makes the writer wait for a checkpoint that cannot keep up.
 	maxFrames = 5 * checkpointFrames
+
+	// logSizeLimit is the size to which a log that has grown beyond it is cut
+	// when it starts again.
+	logSizeLimit = 2 * checkpointFrames * 4096
 )
 
 // checkpointer copies the write-ahead log into the database file while the
@@ -67,12 +72,23 @@ func startCheckpointer(path string) (*checkpointer, error) {
 func (c *checkpointer) serve() {
 	defer close(c.ended)
 	for range c.start {
-		for range checkpointPasses {
-			if c.log.copy() != nil || c.file.Sync() != nil || c.log.left() <= remainderFrames {
-				break
-			}
-		}
+		c.passes()
 		c.passed <- struct{}{}
+	}
+}
+
+// passes goes on for as long as each pass leaves less to the next.
+func (c *checkpointer) passes() {
+	before := int64(math.MaxInt64)
+	for range checkpointPasses {
+		if c.log.copy() != nil || c.file.Sync() != nil {
+			return
+		}
+		left := c.log.left()
+		if left <= remainderFrames || left >= before {
+			return
+		}
+		before = left
 	}
 }
 

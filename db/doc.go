@@ -16,6 +16,8 @@
 //	store.go       Open and the errors
 //	sqlite.go      connections and their settings
 //	writer.go      one writer, many callers: group commit
+//	checkpoint.go  keeps the write-ahead log short beside the writer
+//	statement.go   rows and statements, of the pool and of the writer
 //	migrate.go     the schema, migrations/*.sql
 //
 // Package dbtest holds the suite every engine passes.

@@ -71,6 +71,29 @@ func firstValue(t *testing.T, stmt *statement) (value driver.Value) {
 // Readers returns the pool of readers.
 func Readers(store Store) *sql.DB { return store.(*sqliteStore).readers }
 
+// FailHalfway writes what the login writes and then fails with err, as an
+// operation does whose last statement is refused.
+func FailHalfway(store Store, login Login, err error) error {
+	s := store.(*sqliteStore)
+	return s.writer.do(context.Background(), func(tx *transaction) error {
+		if _, err := tx.saveLogin(login, s.now()); err != nil {
+			return err
+		}
+		return err
+	})
+}
+
+// Panic panics in the writer's goroutine after writing what the login writes.
+func Panic(store Store, login Login) error {
+	s := store.(*sqliteStore)
+	return s.writer.do(context.Background(), func(tx *transaction) error {
+		if _, err := tx.saveLogin(login, s.now()); err != nil {
+			return err
+		}
+		panic("in an operation")
+	})
+}
+
 // QueueSize is the number of callers that may wait for the writer.
 const QueueSize = queueSize
 

@@ -134,7 +134,7 @@ func dsn(path string, cacheKB int, extra url.Values) string {
 // log to the checkpointer.
 func connect(path string, cacheKB int) (*sqlite3.SQLiteConn, error) {
 	d := &sqlite3.SQLiteDriver{ConnectHook: func(conn *sqlite3.SQLiteConn) error {
-		_, err := conn.Exec("PRAGMA wal_autocheckpoint = 0", nil)
+		_, err := conn.Exec(fmt.Sprintf("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = %d", logSizeLimit), nil)
 		return err
 	}}
 	conn, err := d.Open(dsn(path, cacheKB, nil))

@@ -149,6 +149,16 @@ func TestREL10_CloseMovesTheLogIntoTheDatabase(t *testing.T) {
 	path := newPath(t)
 	store := open(t, "sqlite://"+path, time.Now)
 	save(t, store, login("oAlice", ""))
+	// With another connection open, the last one's own clean-up does not happen.
+	other, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	var fans int
+	if err := other.QueryRow("SELECT count(*) FROM fans").Scan(&fans); err != nil || fans != 1 {
+		t.Fatal(err)
+	}
 	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
 		t.Fatalf("before: log %v, %v; want one with content", info, err)
 	}
@@ -160,6 +170,32 @@ func TestREL10_CloseMovesTheLogIntoTheDatabase(t *testing.T) {
 	}
 	if content, err := os.ReadFile(path); err != nil || !bytes.Contains(content, []byte("oAlice")) {
 		t.Errorf("after: the database file has no oAlice (%v)", err)
+	}
+}
+
+func TestTheLogStaysShortWhileLoginsGoOn(t *testing.T) {
+	path := newPath(t)
+	store := open(t, "sqlite://"+path, time.Now)
+	profile := bytes.Repeat([]byte("0123456789abcdef"), 16<<10) // 64 pages of 4 KiB
+	const logins = 1200
+	for n := range logins {
+		l := login(fmt.Sprintf("o%d", n), "")
+		l.Profile = &db.Profile{JSON: profile}
+		save(t, store, l)
+	}
+	written := int64(logins * len(profile))
+	file, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Stat(path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// How far the checkpoints are behind depends on the disk; that they happen, and the bound, do not.
+	const started, bound = 16_000 * 4096, 5*16_000*4096 + 16<<20
+	if log.Size() > bound || file.Size() < started {
+		t.Errorf("after %d MiB the log has %d MiB, the database %d MiB", written>>20, log.Size()>>20, file.Size()>>20)
 	}
 }
 
@@ -253,34 +289,44 @@ func TestNothingRunsAfterClose(t *testing.T) {
 
 func TestOneFailureSpoilsNothingForTheOthers(t *testing.T) {
 	store := open(t, "sqlite://"+newPath(t), time.Now)
-	victim := save(t, store, login("oVictim", "")).Fan
-	var all sync.WaitGroup
-	for n := range 300 {
-		all.Go(func() {
-			if n%5 > 0 {
-				if _, err := store.SaveLogin(context.Background(), login(fmt.Sprintf("o%d", n), "")); err != nil {
-					t.Errorf("login %d: %v", n, err)
-				}
-				return
-			}
-			// Fails in the middle of the transaction, by a constraint of the table.
-			_, err := store.UpdateFan(context.Background(), victim.ID, func(fan *db.Fan) error {
+	ctx := context.Background()
+	refused := errors.New("refused")
+	alice := save(t, store, login("oAlice", "")).Fan
+	const callers = 300
+	fails := map[int]func(db.Login) error{
+		0: func(l db.Login) error { return db.FailHalfway(store, l, refused) },
+		1: func(l db.Login) error { return db.Panic(store, l) },
+		2: func(db.Login) error { // refused by the table
+			_, err := store.UpdateFan(ctx, alice.ID, func(fan *db.Fan) error {
 				fan.Status = "imaginary"
 				return nil
 			})
-			if err == nil || errors.Is(err, db.ErrUnavailable) {
-				t.Errorf("update %d: %v, want a refusal", n, err)
+			return err
+		},
+	}
+	var all sync.WaitGroup
+	for n := range callers {
+		all.Go(func() {
+			l := login(fmt.Sprintf("o%d", n), "")
+			if fail, ok := fails[n%10]; ok {
+				if err := fail(l); err == nil || errors.Is(err, db.ErrUnavailable) || n%10 == 0 && !errors.Is(err, refused) {
+					t.Errorf("call %d was to fail: %v", n, err)
+				}
+				return
+			}
+			if _, err := store.SaveLogin(ctx, l); err != nil {
+				t.Errorf("login %d: %v", n, err)
 			}
 		})
 	}
 	all.Wait()
-	for n := range 300 {
-		_, _, err := store.FanByIdentity(context.Background(), db.ProviderMiniProgram, "wx00000000000000aa", fmt.Sprintf("o%d", n))
-		if n%5 > 0 && err != nil {
-			t.Errorf("fan %d: %v", n, err)
+	for n := range callers {
+		_, _, err := store.FanByIdentity(ctx, db.ProviderMiniProgram, "wx00000000000000aa", fmt.Sprintf("o%d", n))
+		if _, fails := fails[n%10]; fails != errors.Is(err, db.ErrNotFound) || !fails && err != nil {
+			t.Errorf("fan %d, who fails %v: %v", n, fails, err)
 		}
 	}
-	if fan, err := store.Fan(context.Background(), victim.ID); err != nil || fan != victim {
+	if fan, err := store.Fan(ctx, alice.ID); err != nil || fan != alice {
 		t.Errorf("the fan nobody could change is %+v, %v", fan, err)
 	}
 }
@@ -307,6 +353,19 @@ func TestREL04_AFullDiskIsUnavailableUntilThereIsRoom(t *testing.T) {
 		t.Errorf("Ping once there is room: %v", err)
 	}
 	if !save(t, store, big).Created {
+		t.Error("a part of the failed login was stored")
+	}
+}
+
+func TestREL04_AnUnavailableStoreKeepsNothingHalfDone(t *testing.T) {
+	store := open(t, "sqlite://"+newPath(t), time.Now)
+	if err := db.FailHalfway(store, login("oHalf", ""), db.ErrUnavailable); !errors.Is(err, db.ErrUnavailable) {
+		t.Fatalf("error %v, want ErrUnavailable", err)
+	}
+	for range 2 { // the writer is ready for the next
+		save(t, store, login("oAlice", ""))
+	}
+	if !save(t, store, login("oHalf", "")).Created {
 		t.Error("a part of the failed login was stored")
 	}
 }

@@ -76,9 +76,9 @@ func storeError(err error) error {
 	return err
 }
 
-// statement is a prepared statement of the writer's connection, used straight
-// through the driver: database/sql would cost a third more for each login.
-// Not for concurrent use.
+// statement is a prepared statement of one connection, used straight through
+// the driver: a writer that has its connection for itself needs no pool, nor
+// the locks and conversions of one. Not for concurrent use.
 type statement struct {
 	stmt driver.Stmt
 	args []driver.NamedValue

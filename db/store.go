@@ -43,8 +43,9 @@ var (
 // Open opens the store a URL names, creating it if need be, and brings its
 // schema up to date. The only scheme is sqlite: sqlite:///var/lib/bridge.db is
 // an absolute path, sqlite://bridge.db a relative one, both taken literally.
-// A new file has mode 0600. The context bounds the opening alone. The clock
-// gives the times of the rows.
+// A new file has mode 0600. Several processes may use one file; within a process
+// open it once. The context bounds the opening alone. The clock gives the times
+// of the rows.
 func Open(ctx context.Context, url string, now func() time.Time) (Store, error) {
 	path, err := sqlitePath(url)
 	if err != nil {

@@ -22,6 +22,6 @@ func (s *Server) home(c *gin.Context) error {
 	case s.hasOurCookie(c.Request):
 		s.clearSession(c)
 	}
-	c.Header("Content-Security-Policy", templates.ContentSecurityPolicy(s.cfg.ImageOrigins...))
+	c.Header("Content-Security-Policy", s.homePolicy)
 	return s.page(c, http.StatusOK, view)
 }

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-
-	"wxbridge/templates"
 )
 
 // maxBody bounds every request body (SRV-02).
@@ -153,7 +151,7 @@ func (s *Server) secureHeaders(c *gin.Context) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Content-Security-Policy", templates.ContentSecurityPolicy())
+	header.Set("Content-Security-Policy", s.policy)
 }
 
 func (s *Server) limitBody(c *gin.Context) {

@@ -80,14 +80,16 @@ type ProfilePolicy struct {
 
 // Server answers wxbridge's routes. It is safe for concurrent use.
 type Server struct {
-	cfg      Config
-	engine   *gin.Engine
-	returnTo *ReturnPolicy
-	cookies  cookieNames
-	repeats  *repeats
-	codes    *seenCodes
-	trusted  []netip.Prefix
-	draining atomic.Bool
+	cfg        Config
+	engine     *gin.Engine
+	returnTo   *ReturnPolicy
+	cookies    cookieNames
+	policy     string // Content-Security-Policy
+	homePolicy string // the same with avatars
+	repeats    *repeats
+	codes      *seenCodes
+	trusted    []netip.Prefix
+	draining   atomic.Bool
 }
 
 // New checks the configuration and builds the routes.
@@ -104,12 +106,14 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("handlers: %w", err)
 	}
 	s := &Server{
-		cfg:      cfg,
-		trusted:  trusted,
-		returnTo: returnTo,
-		cookies:  namesFor(cfg.PublicURL, cfg.CookieDomain),
-		repeats:  newRepeats(cfg.Now),
-		codes:    newSeenCodes(cfg.Now),
+		cfg:        cfg,
+		trusted:    trusted,
+		returnTo:   returnTo,
+		cookies:    namesFor(cfg.PublicURL, cfg.CookieDomain),
+		policy:     templates.ContentSecurityPolicy(),
+		homePolicy: templates.ContentSecurityPolicy(cfg.ImageOrigins...),
+		repeats:    newRepeats(cfg.Now),
+		codes:      newSeenCodes(cfg.Now),
 	}
 	gin.SetMode(gin.ReleaseMode) // else it prints every route, and headers when a handler panics
 	engine := gin.New()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -207,8 +208,10 @@ func (s *Server) logLogin(requestID string, login db.Login, result db.LoginResul
 		s.cfg.Logger.Warn("two fans share a unionid and differ in role; an operator decides", "event", "fan.role_conflict",
 			"request_id", requestID, "fan", result.Fan.ID, "other", result.RoleConflict)
 	}
-	s.cfg.Logger.Info("login", "event", "login.ok", "request_id", requestID, "provider", login.Identity.Provider, "fan", result.Fan.ID,
-		"created", result.Created, "blocked", result.Fan.Status == db.StatusBlocked)
+	s.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "login",
+		slog.String("event", "login.ok"), slog.String("request_id", requestID),
+		slog.String("provider", login.Identity.Provider), slog.String("fan", result.Fan.ID),
+		slog.Bool("created", result.Created), slog.Bool("blocked", result.Fan.Status == db.StatusBlocked))
 }
 
 // issueTime is the iat of a token made now. After everything of the fan was revoked it waits for the next whole second, which
