@@ -212,7 +212,9 @@ func (tb *tab) back() {
 		return err
 	}))
 	waitFor(tb.t, 15*time.Second, "the page before", func() bool {
-		return value(tb, "history", chromedp.NavigationEntries()).CurrentIndex < history.CurrentIndex
+		// While one page takes the place of another the browser may have no active one to ask.
+		now, err := chromedp.Run(tb.ctx, chromedp.NavigationEntries())
+		return err == nil && now.CurrentIndex < history.CurrentIndex
 	})
 }
 
