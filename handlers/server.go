@@ -29,9 +29,9 @@ type Config struct {
 	DomainFiles     string   // folder of MP_verify_*.txt and WW_verify_*.txt; "" serves none
 
 	ProfilePolicy ProfilePolicy
-	PrivacyURL    string // linked from the register page if set
-	TermsURL      string // linked from the register page if set
-	ImageOrigins  []string
+	PrivacyURL    string   // linked from the register page if set
+	TermsURL      string   // linked from the register page if set
+	ImageOrigins  []string // origins of avatars, which the home page may load
 
 	TokenTTL   time.Duration // life of an access token, as the Issuer was told
 	SessionTTL time.Duration // how long after a login its cookie may still be renewed
