@@ -80,7 +80,8 @@ func thumbprint(k *ecdsa.PublicKey) (string, error) {
 // decodeJWKS reads the usable keys of a JWK Set. Keys it does not understand are
 // passed over (RFC 7517 §5), as are those that must not be here: symmetric ones,
 // ones with a private part, ones not meant for signatures, weak ones. Of two
-// keys with one id the first counts.
+// keys with one id the first counts. An empty set says that all keys are
+// withdrawn; a set of nothing but unusable keys is an error.
 func decodeJWKS(document []byte) (map[string]Key, error) {
 	var set struct {
 		Keys []map[string]json.RawMessage `json:"keys"`
@@ -103,6 +104,9 @@ func decodeJWKS(document []byte) (map[string]Key, error) {
 		if _, taken := keys[k.ID()]; !taken {
 			keys[k.ID()] = k
 		}
+	}
+	if len(keys) == 0 && len(set.Keys) > 0 {
+		return nil, errors.New("jwtauth: JWK Set has no usable key")
 	}
 	return keys, nil
 }

@@ -209,26 +209,43 @@ func TestAHangingServerCostsOneTimeoutThenNobodyWaits(t *testing.T) {
 	})
 }
 
-func TestMadeUpKidsFetchNoSoonerThanTheFloor(t *testing.T) {
+func TestMadeUpKidsCostAFewFetchesThenOneAnInterval(t *testing.T) {
 	w := newWorld(t)
 	b := &bridge{}
 	b.publish(w.keys, "max-age=600")
 	remote, c := b.start(t, jwtauth.RemoteOptions{MinInterval: 10 * time.Second})
-	for round := range 3 {
+	var tenSeconds []int64
+	for second := range 60 {
 		for i := range 1000 {
+			c.advance(time.Millisecond)
 			if _, err := remote.Key(background, fmt.Sprint("made-up-", i)); !errors.Is(err, jwtauth.ErrUnknownKey) {
 				t.Fatalf("got %v, want ErrUnknownKey", err)
 			}
 		}
-		if n := b.fetches.Load(); n != int64(round+1) {
-			t.Errorf("%d fetches in %d intervals", n, round+1)
+		if second%10 == 9 {
+			tenSeconds = append(tenSeconds, b.fetches.Swap(0))
 		}
-		c.advance(9 * time.Second)
+	}
+	for i, n := range tenSeconds {
+		if i == 0 && n > 5 || i > 0 && n > 1 {
+			t.Fatalf("fetches in each ten seconds of a flood: %v", tenSeconds)
+		}
+	}
+
+	// In the middle of the flood the bridge signs with a key nobody has seen.
+	next, err := jwtauth.GenerateKey()
+	must(t, err)
+	must(t, w.keys.Replace(next, w.keys.Signing()))
+	waited := time.Duration(0)
+	for ; waited <= 10*time.Second; waited += time.Millisecond {
 		_, _ = remote.Key(background, "made-up")
-		if n := b.fetches.Load(); n != int64(round+1) {
-			t.Errorf("fetched after 9 of 10 seconds")
+		if _, err := remote.Key(background, next.ID()); err == nil {
+			break
 		}
-		c.advance(time.Second)
+		c.advance(time.Millisecond)
+	}
+	if waited > 10*time.Second {
+		t.Error("a flood of made-up kids hid a real one for more than an interval")
 	}
 }
 
@@ -344,7 +361,7 @@ func TestAnUnusableAnswerIsNoVerdictOnTheToken(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{
 		"404": status(404), "500": status(500), "204": status(204), "203": status(203),
 		"HTML": text("<html>"), "nothing": text(""), "null": text("null"), "an object without keys": text("{}"), "keys null": text(`{"keys":null}`),
-		"keys an object": text(`{"keys":{}}`), "a list": text("[]"), "keys a list of numbers": text(`{"keys":[1]}`), "JSON cut short": text(`{"keys":[{"kty":"EC"`),
+		"keys an object": text(`{"keys":{}}`), "a list": text("[]"), "keys a list of numbers": text(`{"keys":[1]}`), "keys of which none is usable": text(`{"keys":[{"kty":"oct","k":"AAAA","kid":"key-1"},{}]}`), "JSON cut short": text(`{"keys":[{"kty":"EC"`),
 		"101 keys":        text(`{"keys":[` + strings.Repeat(`{},`, 100) + `{}]}`),
 		"more than 1 MiB": text(`{"keys":[]}` + strings.Repeat(" ", 1<<20)),
 		"a body cut off": func(rw http.ResponseWriter, _ *http.Request) {
@@ -487,9 +504,8 @@ func TestOnlyUsablePublicKeysAreTakenFromAJWKSet(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			keys, err := jwtauth.DecodeJWKS([]byte(`{"keys":[` + row.jwk + `]}`))
-			must(t, err)
-			if _, taken := keys["k"]; taken != row.taken || len(keys) > 1 {
-				t.Errorf("taken: %v, want %v", taken, row.taken)
+			if _, taken := keys["k"]; taken != row.taken || taken != (err == nil) || len(keys) > 1 {
+				t.Errorf("taken: %v, want %v; %v", taken, row.taken, err)
 			}
 			beside, err := jwtauth.DecodeJWKS([]byte(`{"keys":[` + row.jwk + `,` + strings.Replace(ec, `"k"`, `"good"`, 1) + `}]}`))
 			must(t, err)

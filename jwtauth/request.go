@@ -53,6 +53,19 @@ func TokenFromRequest(r *http.Request, cookieNames ...string) (raw string, sourc
 	return "", SourceNone, nil
 }
 
+// TokenFromAuthorization finds the token among the values that a carrier other
+// than net/http has under the name "authorization", such as gRPC metadata or the
+// headers of a message. The rules are those of the header in [TokenFromRequest]:
+// exactly one value, "Bearer" and the token. No value, or one of another scheme,
+// is [ErrNoToken]; several values, or a malformed one, match [ErrInvalid].
+func TokenFromAuthorization(values []string) (raw string, err error) {
+	raw, present, err := bearerToken(values)
+	if err == nil && !present {
+		err = ErrNoToken
+	}
+	return raw, err
+}
+
 func bearerToken(headers []string) (token string, present bool, err error) {
 	if len(headers) > 1 {
 		return "", true, refusal("more than one Authorization header")

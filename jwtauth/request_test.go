@@ -82,6 +82,32 @@ func TestTOK11_WhereTheTokenOfARequestComesFrom(t *testing.T) {
 	}
 }
 
+func TestTOK11_OneAuthorizationValueOfAnyCarrier(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		values []string
+		raw    string
+		err    error
+	}{
+		{"one", []string{"Bearer a.b.c"}, "a.b.c", nil},
+		{"the scheme in small letters", []string{"bearer a.b.c"}, "a.b.c", nil},
+		{"none", nil, "", jwtauth.ErrNoToken},
+		{"an empty one", []string{""}, "", jwtauth.ErrNoToken},
+		{"another scheme", []string{"Basic YTpi"}, "", jwtauth.ErrNoToken},
+		{"a bare token", []string{"a.b.c"}, "", jwtauth.ErrNoToken},
+		{"the same twice", []string{"Bearer a.b.c", "Bearer a.b.c"}, "", jwtauth.ErrInvalid},
+		{"a good one after another scheme", []string{"Basic YTpi", "Bearer a.b.c"}, "", jwtauth.ErrInvalid},
+		{"a good one after an empty one", []string{"", "Bearer a.b.c"}, "", jwtauth.ErrInvalid},
+		{"two in one value", []string{"Bearer a.b.c, Bearer a.b.c"}, "", jwtauth.ErrInvalid},
+		{"no token", []string{"Bearer "}, "", jwtauth.ErrInvalid},
+		{"too long", []string{"Bearer " + strings.Repeat("a", jwtauth.MaxTokenBytes+1)}, "", jwtauth.ErrInvalid},
+	} {
+		if raw, err := jwtauth.TokenFromAuthorization(row.values); raw != row.raw || !errors.Is(err, row.err) {
+			t.Errorf("%s: got (%.40q, %v), want (%q, %v)", row.name, raw, err, row.raw, row.err)
+		}
+	}
+}
+
 func TestTOK11_TheQueryAndTheBodyAreNeverLookedAt(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/api?access_token=a.b.c&wxbridge_token=a.b.c", strings.NewReader("access_token=a.b.c"))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

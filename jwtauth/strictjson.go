@@ -14,8 +14,10 @@ import (
 // golang-jwt's dates take quoted numbers; each of these has let two parsers read
 // one token differently (RFC 8725 §2.4, RFC 7519 §4).
 
-// maxMembers bounds the comparison of names for repetition.
-const maxMembers = 64
+const (
+	maxMembers = 64 // bounds the comparison of names for repetition
+	maxDepth   = 64 // bounds what the standard library keeps while it reads (RFC 8259 §9)
+)
 
 // object is the members of one JSON object, in order; values are raw JSON.
 type object []member
@@ -35,6 +37,9 @@ func (o object) member(name string) ([]byte, bool) {
 // parseObject reads exactly one JSON object in valid UTF-8 whose names are all
 // different.
 func parseObject(data []byte) (object, error) {
+	if nestedDeeperThan(maxDepth, data) {
+		return nil, refusal("segment is nested too deeply")
+	}
 	// Once the standard library has found the text valid, the walk below needs to
 	// find only where things end.
 	if !utf8.Valid(data) || !json.Valid(data) {
@@ -63,6 +68,28 @@ func parseObject(data []byte) (object, error) {
 		rest = skipSpace(rest[end:])
 	}
 	return o, nil
+}
+
+// nestedDeeperThan looks at text that need not be JSON; for text that is, it is
+// exact.
+func nestedDeeperThan(limit int, data []byte) bool {
+	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) <= limit {
+		return false // as nearly all are
+	}
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			i += stringEnd(data[i:]) - 1
+		case '{', '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case '}', ']':
+			depth--
+		}
+	}
+	return false
 }
 
 func skipSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
@@ -201,18 +228,23 @@ func (r *reader) audience(name, wanted string) {
 		}
 		return
 	}
-	var list []json.RawMessage
-	if len(value) == 0 || value[0] != '[' || json.Unmarshal(value, &list) != nil {
+	if len(value) == 0 || value[0] != '[' {
 		r.refuse("aud is missing or malformed")
 		return
 	}
 	found := false
-	for _, item := range list {
-		s, ok := nonEmptyString(item)
+	for rest := skipSpace(value[1:]); rest[0] != ']'; {
+		if rest[0] == ',' {
+			rest = skipSpace(rest[1:])
+		}
+		end := valueEnd(rest)
+		s, ok := nonEmptyString(rest[:end])
 		if !ok {
 			r.refuse("aud is malformed")
+			return
 		}
 		found = found || s == wanted
+		rest = skipSpace(rest[end:])
 	}
 	if !found {
 		r.refuse("another audience")

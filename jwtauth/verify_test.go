@@ -65,12 +65,14 @@ func TestVerifyAccepts(t *testing.T) {
 	w := newWorld(t)
 	claims := func(f fields) string { return w.sign(t, goodHeader().String(), f.String()) }
 	header := func(f fields) string { return w.sign(t, f.String(), goodClaims().String()) }
+	others := newOthers(t, w.keys)
 	for name, raw := range map[string]string{
 		"the plain baseline":                         claims(goodClaims()),
 		"typ in capitals":                            header(goodHeader().with("typ", `"AT+JWT"`)),
 		"typ as a full media type (RFC 9068 §4)":     header(goodHeader().with("typ", `"application/at+jwt"`)),
 		"unknown header names that ask for nothing":  header(goodHeader().with("Crit", `["exp"]`).with("x", `{"a":[1,"}"]}`)),
 		"aud as an array with ours in it":            claims(goodClaims().with("aud", `["https://other.example","`+audience+`"]`)),
+		"aud as a list with space and escapes":       claims(goodClaims().with("aud", ` [ "a]," ,"`+strings.Replace(audience, "/", `\/`, 1)+`" , "b" ] `)),
 		"a name written with escapes":                claims(goodClaims().without("sub").with(`\u0073ub`, `"fan-1"`)),
 		"a value written with escapes":               claims(goodClaims().with("sub", `"fan\u002d1"`)),
 		"space around everything":                    w.sign(t, " "+goodHeader().String()+"\n", "\t{ \"x\" : [ 1 , { } ] , "+goodClaims().String()[1:]+" "),
@@ -88,6 +90,7 @@ func TestVerifyAccepts(t *testing.T) {
 			if c.Subject != "fan-1" || c.OpenID != "oAbC-1" || c.Audience != audience {
 				t.Errorf("got claims %+v", c)
 			}
+			others.mustAgree(t, raw, c)
 		})
 	}
 }
@@ -254,7 +257,7 @@ func TestTOK04_EveryClaimIsChecked(t *testing.T) {
 		{"aud null", claims(goodClaims().with("aud", `null`)), "aud is missing or malformed"},
 		{"aud an object", claims(goodClaims().with("aud", `{"`+audience+`":1}`)), "aud is missing or malformed"},
 		{"aud an empty list", claims(goodClaims().with("aud", `[]`)), "another audience"},
-		{"aud a list without ours", claims(goodClaims().with("aud", `["a","b"]`)), "another audience"},
+		{"aud a list without ours", claims(goodClaims().with("aud", `["a" , "b\"]" ]`)), "another audience"},
 		{"aud a list with ours and a number", claims(goodClaims().with("aud", `["`+audience+`",1]`)), "aud is malformed"},
 		{"aud a nested list", claims(goodClaims().with("aud", `[["`+audience+`"]]`)), "aud is malformed"},
 
@@ -400,10 +403,15 @@ func TestTOK08_LengthAndDotsAreCheckedBeforeDecoding(t *testing.T) {
 			t.Errorf("%s: %v allocations", row.name, n)
 		}
 	}
-	deep := w.sign(t, goodHeader().String(), `{"x":`+strings.Repeat("[", 2000)+strings.Repeat("]", 2000)+`,`+goodClaims().String()[1:])
-	if _, err := w.verifier.Verify(background, deep); err != nil {
-		t.Errorf("deep nesting inside the limit: %v", err)
+	deep := func(n int) string {
+		return w.sign(t, goodHeader().String(), `{"x":`+strings.Repeat("[", n)+`"[[{{"`+strings.Repeat("]", n)+`,"y":[{}],`+goodClaims().String()[1:])
 	}
+	if _, err := w.verifier.Verify(background, deep(63)); err != nil {
+		t.Errorf("nesting inside the limit: %v", err)
+	}
+	checkRefusals(t, w.verifier, []refusal{
+		{"64 levels inside the object", deep(64), "segment is nested too deeply"}, {"2,000 levels", deep(2000), "segment is nested too deeply"},
+	})
 }
 
 func TestTOK09_OneTextForOneToken(t *testing.T) {

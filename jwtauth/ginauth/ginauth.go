@@ -1,4 +1,7 @@
-// Package ginauth is jwtauth's middleware for gin.
+// Package ginauth is jwtauth's middleware for gin: [Require] for Bearer tokens,
+// [Gate] for cookies and answers of your own, [Claims] for who it is. Use it on
+// a group, so that a route added later is behind it too. What a token must be is
+// said in jwtauth.
 package ginauth
 
 import (
