@@ -90,6 +90,8 @@ type Server struct {
 	codes      *seenCodes
 	trusted    []netip.Prefix
 	draining   atomic.Bool
+
+	verifyWarned seldom
 }
 
 // New checks the configuration and builds the routes.
@@ -158,6 +160,7 @@ func (s *Server) routes() {
 	r.PATCH("/me", s.handle(s.patchMe))
 	r.DELETE("/me", s.handle(s.deleteMe))
 	r.GET("/me/export", s.handle(s.exportMe))
+	both(r, "/auth/verify", s.handle(s.verify))
 	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
 
 	// Operations.

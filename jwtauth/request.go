@@ -53,6 +53,13 @@ func TokenFromRequest(r *http.Request, cookieNames ...string) (raw string, sourc
 	return "", SourceNone, nil
 }
 
+// CookieToken returns the value of one cookie if it could be a token: it is there
+// once, and has a length and characters that tokens have. It is not verified.
+func CookieToken(r *http.Request, name string) (raw string, ok bool) {
+	raw, _ = cookieToken(r.Header["Cookie"], name)
+	return raw, raw != ""
+}
+
 func bearerToken(headers []string) (token string, present bool, err error) {
 	if len(headers) > 1 {
 		return "", true, refusal("more than one Authorization header")

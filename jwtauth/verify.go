@@ -69,22 +69,11 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 // matches [ErrInvalid], an *[ExpiredError] too; [ErrUnavailable] means that the
 // key could not be had and nothing is known about the token.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
-	parts, err := splitToken(raw)
+	payload, _, err := openSigned(ctx, v.keys, raw, typAccess)
 	if err != nil {
 		return Claims{}, err
 	}
-	h, err := parseHeader(parts.header)
-	if err != nil {
-		return Claims{}, err
-	}
-	key, err := v.key(ctx, h)
-	if err != nil {
-		return Claims{}, err
-	}
-	if err := key.m.method.Verify(parts.signed, parts.signature, key.m.public); err != nil {
-		return Claims{}, refusal("signature does not match")
-	}
-	claims, notBefore, err := v.parseClaims(parts.payload)
+	claims, notBefore, err := v.parseClaims(payload)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -97,11 +86,31 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	return claims, nil
 }
 
-// key finds the key that kid names and holds the token to that key's algorithm.
+// openSigned returns the payload of a token of the kind typ whose signature is
+// good, and the key that made it.
+func openSigned(ctx context.Context, keys KeySource, raw, typ string) (payload []byte, key Key, err error) {
+	parts, err := splitToken(raw)
+	if err != nil {
+		return nil, Key{}, err
+	}
+	h, err := parseHeader(parts.header, typ)
+	if err != nil {
+		return nil, Key{}, err
+	}
+	if key, err = findKey(ctx, keys, h); err != nil {
+		return nil, Key{}, err
+	}
+	if err := key.m.method.Verify(parts.signed, parts.signature, key.m.public); err != nil {
+		return nil, Key{}, refusal("signature does not match")
+	}
+	return parts.payload, key, nil
+}
+
+// findKey finds the key that kid names and holds the token to that key's algorithm.
 // Keys are only ever of the kinds methodFor lists, so the algorithms are a fixed
 // list that no token can extend (RFC 8725 §3.1).
-func (v *Verifier) key(ctx context.Context, h header) (Key, error) {
-	key, err := v.keys.Key(ctx, h.kid)
+func findKey(ctx context.Context, keys KeySource, h header) (Key, error) {
+	key, err := keys.Key(ctx, h.kid)
 	switch {
 	case errors.Is(err, ErrUnknownKey):
 		return Key{}, refusal("unknown kid")
@@ -115,20 +124,23 @@ func (v *Verifier) key(ctx context.Context, h header) (Key, error) {
 	return key, nil
 }
 
+func (v *Verifier) checkTimes(c Claims, notBefore time.Time) error {
+	return checkTimes(v.c.Now(), v.c.Leeway, c.IssuedAt, c.AuthTime, notBefore, c.ExpiresAt)
+}
+
 // checkTimes looks at exp last, so that an ExpiredError means that nothing else
 // is wrong.
-func (v *Verifier) checkTimes(c Claims, notBefore time.Time) error {
-	now := v.c.Now()
-	latest := now.Add(v.c.Leeway)
+func checkTimes(now time.Time, leeway time.Duration, issuedAt, authTime, notBefore, expiresAt time.Time) error {
+	latest := now.Add(leeway)
 	switch {
-	case c.IssuedAt.After(latest):
+	case issuedAt.After(latest):
 		return refusal("iat is in the future")
-	case c.AuthTime.After(latest):
+	case authTime.After(latest):
 		return refusal("auth_time is in the future")
 	case notBefore.After(latest):
 		return refusal("nbf is in the future")
-	case !now.Before(c.ExpiresAt.Add(v.c.Leeway)):
-		return &ExpiredError{ExpiredAt: c.ExpiresAt}
+	case !now.Before(expiresAt.Add(leeway)):
+		return &ExpiredError{ExpiredAt: expiresAt}
 	}
 	return nil
 }
@@ -206,7 +218,7 @@ func decodeSegment(text string) ([]byte, error) {
 // jwk, jku, x5u and x5c, is never looked at.
 type header struct{ alg, kid string }
 
-func parseHeader(data []byte) (header, error) {
+func parseHeader(data []byte, kind string) (header, error) {
 	o, err := parseObject(data)
 	if err != nil {
 		return header{}, err
@@ -226,8 +238,11 @@ func parseHeader(data []byte) (header, error) {
 		return header{}, r.err
 	case len(h.kid) > maxKeyIDBytes:
 		return header{}, refusal("kid is too long")
-	case !strings.EqualFold(typ, typAccess) && !strings.EqualFold(typ, "application/"+typAccess): // RFC 9068 §4
-		return header{}, refusal("not an access token")
+	case !strings.EqualFold(typ, kind) && !strings.EqualFold(typ, "application/"+kind): // RFC 9068 §4
+		if kind == typAccess {
+			return header{}, refusal("not an access token")
+		}
+		return header{}, refusal("another kind of token")
 	}
 	return h, nil
 }
