@@ -2,6 +2,7 @@ package jwtauth
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -10,10 +11,38 @@ import (
 // scripts and its claims grant nothing. Signature, kind, issuer, audience and
 // times are checked as a [Verifier] checks them; refusals match [ErrInvalid].
 func (i *Issuer) ReadIDToken(ctx context.Context, raw string) (IDClaims, error) {
-	payload, _, err := openSigned(ctx, i.keys, raw, typID)
+	if c, known, err := i.memory.recall(ctx, raw); known {
+		return c, err
+	}
+	payload, key, err := openSigned(ctx, i.keys, raw, typID)
 	if err != nil {
 		return IDClaims{}, err
 	}
+	c, err := i.parseIDClaims(payload)
+	if err != nil {
+		return IDClaims{}, err
+	}
+	now := i.c.Now()
+	if err := checkIDTimes(&c, time.Time{}, now); err != nil {
+		return IDClaims{}, err
+	}
+	if i.memory != nil {
+		i.rememberID(raw, key, c, now)
+	}
+	return c, nil
+}
+
+// ReadIDTokenStats tells how the memory of ID tokens does; zero without one.
+func (i *Issuer) ReadIDTokenStats() CacheStats { return i.memory.stats() }
+
+func (i *Issuer) rememberID(raw string, key Key, c IDClaims, now time.Time) {
+	e := &remembered[IDClaims]{raw: strings.Clone(raw), claims: c, expires: c.ExpiresAt.Add(defaultLeeway)}
+	e.size = entryBytes + len(raw) + len(c.Subject) + len(c.Nickname) + len(c.Picture)
+	e.key.Store(key.m)
+	i.memory.put(e, now)
+}
+
+func (i *Issuer) parseIDClaims(payload []byte) (IDClaims, error) {
 	o, err := parseObject(payload)
 	if err != nil {
 		return IDClaims{}, err
@@ -31,9 +60,10 @@ func (i *Issuer) ReadIDToken(ctx context.Context, raw string) (IDClaims, error) 
 	if r.err != nil {
 		return IDClaims{}, r.err
 	}
-	return c, i.checkIDTimes(c)
+	c.Issuer = i.c.Issuer // equal, and shared by all
+	return c, nil
 }
 
-func (i *Issuer) checkIDTimes(c IDClaims) error {
-	return checkTimes(i.c.Now(), defaultLeeway, c.IssuedAt, c.AuthTime, time.Time{}, c.ExpiresAt)
+func checkIDTimes(c *IDClaims, notBefore, now time.Time) error {
+	return checkTimes(now, defaultLeeway, c.IssuedAt, c.AuthTime, notBefore, c.ExpiresAt)
 }

@@ -31,14 +31,20 @@ type Config struct {
 	// [RevocationSet.Revoked].
 	Revoked func(Claims) bool
 
+	// CacheBytes is how much memory tokens that were good may take, about 2 KiB
+	// each, so that the next request with the same token costs a lookup instead of
+	// a signature. 0 is none. Expiry, key and revocation are asked every time.
+	CacheBytes int
+
 	Now func() time.Time // time.Now if nil
 }
 
 // Verifier checks access tokens. It is safe for concurrent use and, with a
 // [KeySet], does no I/O.
 type Verifier struct {
-	keys KeySource
-	c    Config
+	keys   KeySource
+	c      Config
+	memory *memory[Claims] // nil: remembers nothing
 }
 
 // NewVerifier checks the configuration. A verifier without issuer or audience
@@ -49,6 +55,8 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 		return nil, errors.New("jwtauth: verifier needs keys")
 	case c.Issuer == "" || c.Audience == "":
 		return nil, errors.New("jwtauth: verifier needs issuer and audience")
+	case c.CacheBytes < 0:
+		return nil, errors.New("jwtauth: size of the cache must not be negative")
 	case c.Leeway != 0 && (c.Leeway < time.Second || c.Leeway > MaxLeeway):
 		return nil, fmt.Errorf("jwtauth: leeway must lie between 1s and %v", MaxLeeway)
 	}
@@ -58,7 +66,9 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Verifier{keys: keys, c: c}, nil
+	v := &Verifier{keys: keys, c: c}
+	v.memory = newMemory(c.CacheBytes, keys, c.Now, v.checkNow)
+	return v, nil
 }
 
 // Verify checks an access token in compact form and returns its claims.
@@ -69,7 +79,15 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 // matches [ErrInvalid], an *[ExpiredError] too; [ErrUnavailable] means that the
 // key could not be had and nothing is known about the token.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
-	payload, _, err := openSigned(ctx, v.keys, raw, typAccess)
+	if claims, known, err := v.memory.recall(ctx, raw); known {
+		return claims, err
+	}
+	return v.verifyNew(ctx, raw)
+}
+
+// verifyNew verifies a token from its text, and remembers it if it is good.
+func (v *Verifier) verifyNew(ctx context.Context, raw string) (Claims, error) {
+	payload, key, err := openSigned(ctx, v.keys, raw, typAccess)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -77,14 +95,28 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := v.checkTimes(claims, notBefore); err != nil {
+	now := v.c.Now()
+	if err := v.checkNow(&claims, notBefore, now); err != nil {
 		return Claims{}, err
 	}
-	if v.c.Revoked != nil && v.c.Revoked(claims) {
-		return Claims{}, refusal("revoked")
+	if v.memory != nil {
+		v.remember(raw, key, claims, notBefore, now)
 	}
 	return claims, nil
 }
+
+func (v *Verifier) remember(raw string, key Key, c Claims, notBefore, now time.Time) {
+	c.Issuer = v.c.Issuer // equal, and shared by all
+	// raw may be part of a larger text, such as a Cookie header.
+	e := &remembered[Claims]{raw: strings.Clone(raw), claims: c, notBefore: notBefore, expires: c.ExpiresAt.Add(v.c.Leeway)}
+	e.size = entryBytes + len(raw) + len(c.Subject) + len(c.ClientID) + len(c.ID) + len(c.SessionID) + len(c.Provider) +
+		len(c.AppID) + len(c.OpenID) + len(c.UnionID) + len(c.Role)
+	e.key.Store(key.m)
+	v.memory.put(e, now)
+}
+
+// CacheStats tells how the memory of verified tokens does; zero without one.
+func (v *Verifier) CacheStats() CacheStats { return v.memory.stats() }
 
 // openSigned returns the payload of a token of the kind typ whose signature is
 // good, and the key that made it.
@@ -124,8 +156,15 @@ func findKey(ctx context.Context, keys KeySource, h header) (Key, error) {
 	return key, nil
 }
 
-func (v *Verifier) checkTimes(c Claims, notBefore time.Time) error {
-	return checkTimes(v.c.Now(), v.c.Leeway, c.IssuedAt, c.AuthTime, notBefore, c.ExpiresAt)
+// checkNow asks what depends on the moment: times, then revocation.
+func (v *Verifier) checkNow(c *Claims, notBefore, now time.Time) error {
+	if err := checkTimes(now, v.c.Leeway, c.IssuedAt, c.AuthTime, notBefore, c.ExpiresAt); err != nil {
+		return err
+	}
+	if v.c.Revoked != nil && v.c.Revoked(*c) {
+		return refusal("revoked")
+	}
+	return nil
 }
 
 // checkTimes looks at exp last, so that an ExpiredError means that nothing else
