@@ -30,6 +30,7 @@ func (s *Server) authenticate(c *gin.Context) (caller, error) {
 	if err != nil {
 		return caller{}, errBadCredential.because(err)
 	}
+	recordOf(c).provider = claims.Provider
 	return caller{claims, source}, nil
 }
 
