@@ -205,12 +205,12 @@ type writeStatements struct {
 
 	begin, commit, rollback, probe *statement
 
-	selectFan, fanByAnyID, insertFan, updateFan, touchFan, deleteFan *statement
-	selectKnown, selectLinked                                        *statement
-	insertIdentity, updateIdentity, relinkIdentity, moveIdentities   *statement
-	forgetRefreshToken, deleteIdentities                             *statement
-	selectAliases, insertAlias, moveAliases, deleteAliases           *statement
-	firstKey, insertKey, upsertRevocation, pruneRevocations          *statement
+	selectFan, fanByAnyID, insertFan, updateFan, deleteFan         *statement
+	selectKnown, selectLinked                                      *statement
+	insertIdentity, updateIdentity, relinkIdentity, moveIdentities *statement
+	forgetRefreshToken, deleteIdentities                           *statement
+	selectAliases, insertAlias, moveAliases, deleteAliases         *statement
+	firstKey, insertKey, upsertRevocation, pruneRevocations        *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -226,7 +226,6 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		selectFanByAnyID:   &s.fanByAnyID,
 		insertFan:          &s.insertFan,
 		updateFan:          &s.updateFan,
-		touchFan:           &s.touchFan,
 		deleteFan:          &s.deleteFan,
 		selectKnown:        &s.selectKnown,
 		selectLinked:       &s.selectLinked,

@@ -23,7 +23,7 @@ const (
 	// company is how many operations a commit must have served for the writer
 	// to wait gatherTime for more before the next one.
 	company    = 4
-	gatherTime = 500 * time.Microsecond
+	gatherTime = time.Millisecond
 )
 
 var (

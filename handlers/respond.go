@@ -202,7 +202,8 @@ func failureEvent(route string) string {
 	return ""
 }
 
-// page answers with one of the pages. Pages of the flow are never stored: they belong to one browser and one moment.
+// page answers with one of the pages. Pages of the flow are never stored: they belong to one browser and one moment. The
+// policy lets in nothing from other origins (WEB-08, FLW-11).
 func (s *Server) page(c *gin.Context, status int, view templates.View) error {
 	lang := s.language(c)
 	var body bytes.Buffer
@@ -211,6 +212,10 @@ func (s *Server) page(c *gin.Context, status int, view templates.View) error {
 	}
 	header := c.Writer.Header()
 	header.Set("Cache-Control", "no-store")
+	header.Set("X-Frame-Options", "DENY")
+	if header.Get("Content-Security-Policy") == "" {
+		header.Set("Content-Security-Policy", s.policy)
+	}
 	header.Set("Content-Language", lang)
 	header.Add("Vary", "Accept, Accept-Language, Cookie")
 	c.Data(status, "text/html; charset=utf-8", body.Bytes())

@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -118,14 +119,15 @@ func (c *caller) fetch(ctx context.Context, r call) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("HTTP status %d", resp.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
+	var body bytes.Buffer
+	body.Grow(int(min(max(resp.ContentLength, 0), maxAnswer)) + bytes.MinRead) // else ReadFrom grows it for nothing
+	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
 		return nil, err
 	}
-	if len(body) > maxAnswer {
+	if body.Len() > maxAnswer {
 		return nil, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // sendOnce keeps net/http from sending req again. Its transport repeats a GET
