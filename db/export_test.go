@@ -103,7 +103,7 @@ func Statements() map[string]string {
 	return map[string]string{
 		"fan": selectFan, "fan by any id": selectFanByAnyID, "fan by identity": selectFanByIdentity,
 		"known identity": selectKnown, "linked fans": selectLinked, "identities": selectIdentities,
-		"aliases": selectAliases, "update fan": updateFan, "touch fan": touchFan, "update identity": updateIdentity,
+		"aliases": selectAliases, "update fan": updateFan, "update identity": updateIdentity,
 		"relink identity": relinkIdentity, "move identities": moveIdentities, "move aliases": moveAliases,
 		"forget refresh token": forgetRefreshToken, "delete identities": deleteIdentities,
 		"delete aliases": deleteAliases, "delete fan": deleteFan, "prune revocations": pruneRevocations,

@@ -20,8 +20,7 @@ const (
 	selectIdentities = `SELECT ` + identityColumns + ` FROM identities AS i WHERE fan_id = ` + survivingID + `
 ORDER BY i.created_at, provider, appid, openid`
 
-	selectFanByIdentity = `SELECT ` + identityColumns + `, id, nickname, avatar_url, phone, language, role, status,
-  registered_at, profile_at, consented_at, fans.created_at, updated_at, fans.last_login_at
+	selectFanByIdentity = `SELECT ` + identityColumns + `, ` + fanColumns + `
 FROM identities AS i JOIN fans ON id = fan_id WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
 
 	selectAliases = `SELECT alias_id FROM fan_aliases WHERE fan_id = ` + survivingID + ` ORDER BY alias_id`

@@ -12,26 +12,32 @@ import (
 
 const (
 	fanColumns = `id, nickname, avatar_url, phone, language, role, status,
-  registered_at, profile_at, consented_at, created_at, updated_at, last_login_at`
+  registered_at, profile_at, consented_at, fans.created_at, updated_at, ` + lastLogin
+
+	// A login that changes nothing else writes its identity alone, one page
+	// instead of two; so fans.last_login_at may lag behind.
+	lastLogin = `max(fans.last_login_at,
+  coalesce((SELECT max(own.last_login_at) FROM identities AS own WHERE own.fan_id = fans.id), 0))`
 
 	selectFan = `SELECT ` + fanColumns + ` FROM fans WHERE id = ?1`
 
-	insertFan = `INSERT INTO fans (` + fanColumns + `)
+	insertFan = `INSERT INTO fans (id, nickname, avatar_url, phone, language, role, status,
+  registered_at, profile_at, consented_at, created_at, updated_at, last_login_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`
 
 	updateFan = `UPDATE fans SET nickname = ?2, avatar_url = ?3, phone = ?4, language = ?5, role = ?6, status = ?7,
   registered_at = ?8, profile_at = ?9, consented_at = ?10, created_at = ?11, updated_at = ?12, last_login_at = ?13
 WHERE id = ?1`
 
-	touchFan = `UPDATE fans SET last_login_at = ?2 WHERE id = ?1`
-
 	deleteFan = `DELETE FROM fans WHERE id = ?1`
 
 	// The large columns of an identity are never read here: a login only
-	// replaces them.
-	selectKnown = `SELECT open_account, unionid, scope, subscribed, ` + fanColumns + `
-FROM (SELECT fan_id, open_account, unionid, scope, subscribed FROM identities
-      WHERE provider = ?1 AND appid = ?2 AND openid = ?3) JOIN fans ON id = fan_id`
+	// replaces them. Nor are other identities asked for the last login, which
+	// this one replaces.
+	selectKnown = `SELECT open_account, unionid, scope, subscribed, id, nickname, avatar_url, phone, language, role, status,
+  registered_at, profile_at, consented_at, fans.created_at, updated_at,
+  max(fans.last_login_at, identities.last_login_at)
+FROM identities JOIN fans ON id = fan_id WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
 
 	// The conditions on unionid and provider are those of the index identities_union.
 	selectLinked = `SELECT DISTINCT fan_id FROM identities
@@ -102,8 +108,12 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 		return result, err
 	}
 
-	result.Fan = fan
-	if fan.Status != StatusBlocked {
+	if fan.Status == StatusBlocked {
+		if fan, err = tx.fan(fan.ID); err != nil { // with its true last login, which stays
+			return result, err
+		}
+		result.Fan = fan
+	} else {
 		result.Fan = fan.afterLogin(l, now)
 	}
 	if err := tx.saveFan(fan, result.Fan, result.Created); err != nil {
@@ -196,12 +206,9 @@ func (tx *transaction) saveFan(before, after Fan, created bool) error {
 	if created {
 		return tx.exec(tx.stmts.insertFan, fanArgs(after)...)
 	}
+	before.LastLoginAt = after.LastLoginAt // the identity's row keeps it
 	if after == before {
 		return nil
-	}
-	before.LastLoginAt = after.LastLoginAt
-	if after == before {
-		return tx.exec(tx.stmts.touchFan, after.ID, millis(after.LastLoginAt))
 	}
 	return tx.exec(tx.stmts.updateFan, fanArgs(after)...)
 }

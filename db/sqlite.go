@@ -39,7 +39,7 @@ type sqliteStore struct {
 	closeErr  error
 }
 
-func openSQLite(ctx context.Context, path string, now func() time.Time) (*sqliteStore, error) {
+func openSQLite(ctx context.Context, path string, now func() time.Time, o openOptions) (*sqliteStore, error) {
 	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func openSQLite(ctx context.Context, path string, now func() time.Time) (*sqlite
 	if s.checkpointer, err = startCheckpointer(path); err != nil {
 		return nil, errors.Join(err, s.readers.Close(), conn.Close())
 	}
-	if s.writer, err = startWriter(conn, s.checkpointer); err != nil {
+	if s.writer, err = startWriter(conn, s.checkpointer, o.commits); err != nil {
 		return nil, errors.Join(err, s.checkpointer.stop(), s.readers.Close(), conn.Close(), s.checkpointer.close())
 	}
 	return s, nil
@@ -205,12 +205,12 @@ type writeStatements struct {
 
 	begin, commit, rollback, probe *statement
 
-	selectFan, fanByAnyID, insertFan, updateFan, touchFan, deleteFan *statement
-	selectKnown, selectLinked                                        *statement
-	insertIdentity, updateIdentity, relinkIdentity, moveIdentities   *statement
-	forgetRefreshToken, deleteIdentities                             *statement
-	selectAliases, insertAlias, moveAliases, deleteAliases           *statement
-	firstKey, insertKey, upsertRevocation, pruneRevocations          *statement
+	selectFan, fanByAnyID, insertFan, updateFan, deleteFan         *statement
+	selectKnown, selectLinked                                      *statement
+	insertIdentity, updateIdentity, relinkIdentity, moveIdentities *statement
+	forgetRefreshToken, deleteIdentities                           *statement
+	selectAliases, insertAlias, moveAliases, deleteAliases         *statement
+	firstKey, insertKey, upsertRevocation, pruneRevocations        *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -226,7 +226,6 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		selectFanByAnyID:   &s.fanByAnyID,
 		insertFan:          &s.insertFan,
 		updateFan:          &s.updateFan,
-		touchFan:           &s.touchFan,
 		deleteFan:          &s.deleteFan,
 		selectKnown:        &s.selectKnown,
 		selectLinked:       &s.selectLinked,

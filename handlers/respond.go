@@ -167,45 +167,47 @@ func asUpstreamError(err error, upstream *wechat.Error) *apiError {
 	return answer
 }
 
-// logFailure writes what the answer leaves out. WeChat's configuration faults say what to fix, and where in its console.
+// logFailure notes what the answer leaves out. WeChat's configuration faults say what to fix, and where in its console.
 func (s *Server) logFailure(c *gin.Context, answer *apiError) {
-	level := slog.LevelInfo
+	r := recordOf(c)
 	if answer.status >= http.StatusInternalServerError {
-		level = slog.LevelError
+		r.level = slog.LevelError
 	}
-	attrs := []slog.Attr{
-		slog.String("request_id", requestIDOf(c)),
-		slog.String("route", routeOf(c)),
-		slog.Int("status", answer.status),
-		slog.String("error", answer.code),
+	if event := failureEvent(routeOf(c)); event != "" && answer.status != http.StatusTooManyRequests {
+		r.noteEvent(event, r.level)
+		if event == loginFailed && answer.detail == templates.DetailBlocked {
+			r.noteLogin("blocked")
+		} else if event == loginFailed {
+			r.noteLogin(answer.code)
+		}
 	}
-	if event := failureEvent(routeOf(c)); event != "" {
-		attrs = append(attrs, slog.String("event", event), slog.String("client", c.ClientIP()))
-	}
+	r.note(slog.String("error", answer.code))
 	if answer.detail != "" {
-		attrs = append(attrs, slog.String("detail", string(answer.detail)))
+		r.note(slog.String("detail", string(answer.detail)))
 	}
 	if answer.cause != nil {
-		attrs = append(attrs, slog.String("cause", answer.cause.Error()))
+		r.note(slog.String("cause", answer.cause.Error()))
 	}
 	if cause, fix, ok := wechat.Explain(answer.errcode); ok && answer.errcode != 0 {
-		attrs = append(attrs, slog.String("meaning", cause), slog.String("fix", fix))
+		r.note(slog.String("meaning", cause), slog.String("fix", fix))
 	}
-	s.cfg.Logger.LogAttrs(c.Request.Context(), level, "request failed", attrs...)
 }
+
+const loginFailed = "login.failed"
 
 // failureEvent names the security event that a failure on this route is (LOG-03).
 func failureEvent(route string) string {
 	switch route {
 	case "/callback/official-account", "/miniprogram/login":
-		return "login.failed"
+		return loginFailed
 	case "/logout", "/me", "/auth/verify":
 		return "access.refused"
 	}
 	return ""
 }
 
-// page answers with one of the pages. Pages of the flow are never stored: they belong to one browser and one moment.
+// page answers with one of the pages. Pages of the flow are never stored: they belong to one browser and one moment. The
+// policy lets in nothing from other origins (WEB-08, FLW-11).
 func (s *Server) page(c *gin.Context, status int, view templates.View) error {
 	lang := s.language(c)
 	var body bytes.Buffer
@@ -214,6 +216,10 @@ func (s *Server) page(c *gin.Context, status int, view templates.View) error {
 	}
 	header := c.Writer.Header()
 	header.Set("Cache-Control", "no-store")
+	header.Set("X-Frame-Options", "DENY")
+	if header.Get("Content-Security-Policy") == "" {
+		header.Set("Content-Security-Policy", s.policy)
+	}
 	header.Set("Content-Language", lang)
 	header.Add("Vary", "Accept, Accept-Language, Cookie")
 	c.Data(status, "text/html; charset=utf-8", body.Bytes())

@@ -27,6 +27,7 @@ func (s *Server) authenticate(c *gin.Context) (caller, error) {
 	case err != nil:
 		return caller{source: source}, errBadCredential.because(err)
 	}
+	recordOf(c).provider = claims.Provider
 	return caller{claims, source}, nil
 }
 

@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type caller struct {
 	http    *http.Client
 	now     func() time.Time
 	timeout time.Duration
+	observe func(Call) // may be nil
 }
 
 // call is one request to WeChat: always a GET, with everything in its query.
@@ -70,7 +72,18 @@ func pause(ctx context.Context) bool {
 	}
 }
 
+// try makes one request and tells who listens how it ended.
 func (c *caller) try(ctx context.Context, r call) (answer, *Error) {
+	if c.observe == nil {
+		return c.ask(ctx, r)
+	}
+	began := time.Now()
+	a, err := c.ask(ctx, r)
+	c.observe(Call{Path: "/" + r.op, Took: time.Since(began), Err: err})
+	return a, err
+}
+
+func (c *caller) ask(ctx context.Context, r call) (answer, *Error) {
 	body, err := c.fetch(ctx, r)
 	if err != nil {
 		return answer{}, r.unreachable(err)
@@ -106,14 +119,15 @@ func (c *caller) fetch(ctx context.Context, r call) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("HTTP status %d", resp.StatusCode)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if err != nil {
+	var body bytes.Buffer
+	body.Grow(int(min(max(resp.ContentLength, 0), maxAnswer)) + bytes.MinRead) // else ReadFrom grows it for nothing
+	if _, err := body.ReadFrom(io.LimitReader(resp.Body, maxAnswer+1)); err != nil {
 		return nil, err
 	}
-	if len(body) > maxAnswer {
+	if body.Len() > maxAnswer {
 		return nil, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // sendOnce keeps net/http from sending req again. Its transport repeats a GET
