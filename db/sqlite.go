@@ -39,7 +39,7 @@ type sqliteStore struct {
 	closeErr  error
 }
 
-func openSQLite(ctx context.Context, path string, now func() time.Time) (*sqliteStore, error) {
+func openSQLite(ctx context.Context, path string, now func() time.Time, o openOptions) (*sqliteStore, error) {
 	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func openSQLite(ctx context.Context, path string, now func() time.Time) (*sqlite
 	if s.checkpointer, err = startCheckpointer(path); err != nil {
 		return nil, errors.Join(err, s.readers.Close(), conn.Close())
 	}
-	if s.writer, err = startWriter(conn, s.checkpointer); err != nil {
+	if s.writer, err = startWriter(conn, s.checkpointer, o.commits); err != nil {
 		return nil, errors.Join(err, s.checkpointer.stop(), s.readers.Close(), conn.Close(), s.checkpointer.close())
 	}
 	return s, nil

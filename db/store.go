@@ -46,12 +46,16 @@ var (
 // A new file has mode 0600. Several processes may use one file; within a process
 // open it once. The context bounds the opening alone. The clock gives the times
 // of the rows.
-func Open(ctx context.Context, url string, now func() time.Time) (Store, error) {
+func Open(ctx context.Context, url string, now func() time.Time, options ...Option) (Store, error) {
 	path, err := sqlitePath(url)
 	if err != nil {
 		return nil, err
 	}
-	store, err := openSQLite(ctx, path, now)
+	var o openOptions
+	for _, option := range options {
+		option(&o)
+	}
+	store, err := openSQLite(ctx, path, now, o)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}

@@ -47,6 +47,9 @@ type writer struct {
 	queue  chan *operation
 	ended  chan struct{}
 
+	observe func(Commit) // may be nil
+	began   time.Time    // of the commit under way
+
 	served  int         // operations of the last commit
 	failing atomic.Bool // the last attempt to write did not succeed
 }
@@ -60,10 +63,11 @@ type operation struct {
 	done chan error // the answer, buffered
 }
 
-func startWriter(conn *sqlite3.SQLiteConn, c *checkpointer) (*writer, error) {
+func startWriter(conn *sqlite3.SQLiteConn, c *checkpointer, observe func(Commit)) (*writer, error) {
 	w := &writer{
 		conn:         conn,
 		checkpointer: c,
+		observe:      observe,
 		queue:        make(chan *operation, queueSize),
 		ended:        make(chan struct{}),
 	}
@@ -147,6 +151,7 @@ func (w *writer) serve() {
 // and answers everybody. When an operation fails halfway the others are
 // returned, to be run again without it.
 func (w *writer) commit(group []*operation) (again []*operation) {
+	w.began = time.Now()
 	if _, err := w.stmts.begin.exec(); err != nil {
 		return w.fail(w.waiting(group), fmt.Errorf("begin: %w", err))
 	}
@@ -174,6 +179,9 @@ func (w *writer) commit(group []*operation) (again []*operation) {
 		return w.fail(group, fmt.Errorf("commit: %w", err))
 	}
 	w.served = len(group)
+	if wrote {
+		w.tell(len(group), nil)
+	}
 	for _, op := range group {
 		op.done <- op.err
 	}
@@ -211,10 +219,17 @@ func (w *writer) waiting(group []*operation) []*operation {
 // fail answers the whole group with one error.
 func (w *writer) fail(group []*operation, err error) (again []*operation) {
 	w.failing.Store(true)
+	w.tell(len(group), err)
 	for _, op := range group {
 		op.done <- err
 	}
 	return nil
+}
+
+func (w *writer) tell(operations int, err error) {
+	if w.observe != nil {
+		w.observe(Commit{Operations: operations, Took: time.Since(w.began), Err: err})
+	}
 }
 
 // rollback ends the transaction; SQLite may have done so itself.

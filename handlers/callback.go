@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -26,6 +27,8 @@ type callback struct {
 // callbackOfficialAccount ends a login that the official account's authorize page sends back. Only the browser that holds
 // the flow's cookie gets as far as the exchange.
 func (s *Server) callbackOfficialAccount(c *gin.Context) error {
+	record := recordOf(c)
+	record.provider = db.ProviderOfficialAccount
 	request, err := readCallback(c)
 	if err != nil {
 		return err
@@ -58,17 +61,21 @@ func (s *Server) callbackOfficialAccount(c *gin.Context) error {
 	}
 	switch {
 	case errors.Is(err, errSpent):
-		s.cfg.Logger.Warn("a code came again", "event", "login.code_reused", "request_id", requestIDOf(c), "client", c.ClientIP())
+		record.noteEvent(codeReused, slog.LevelWarn)
+		record.noteLogin("code_reused")
 		return s.restart(c, account, f, request, errSpentPage)
 	case errors.Is(err, wechat.ErrInvalidCode):
-		s.cfg.Logger.Info("WeChat refused the code", "event", "login.code_refused", "request_id", requestIDOf(c),
-			"client", c.ClientIP(), "err", err)
+		record.noteEvent("login.code_refused", slog.LevelInfo, slog.String("cause", err.Error()))
+		record.noteLogin("code_refused")
 		return s.restart(c, account, f, request, err)
 	case err != nil:
 		return err
 	}
 	return s.arrive(c, f, end)
 }
+
+// codeReused names the security event of a code that was tried before.
+const codeReused = "login.code_reused"
 
 var errSpentPage = invalidGrant("This login was used before. Log in again.")
 
@@ -102,8 +109,8 @@ func readCallback(c *gin.Context) (callback, error) {
 // strayCallback meets a callback without its flow cookie: an old menu link, a shared or bookmarked callback, a planted
 // code, a browser that lost its cookies. The code is never spent; the silent login starts afresh, once.
 func (s *Server) strayCallback(c *gin.Context, request callback) error {
-	s.cfg.Logger.Info("callback without its flow cookie", "event", "login.state_mismatch",
-		"request_id", requestIDOf(c), "client", c.ClientIP(), "again", request.again)
+	recordOf(c).noteEvent("login.state_mismatch", slog.LevelInfo, slog.Bool("again", request.again))
+	recordOf(c).noteLogin("state_mismatch")
 	if request.refused {
 		return redirect(c, "/login/refused")
 	}
@@ -145,6 +152,7 @@ func (s *Server) markedCallback(c *gin.Context, account OfficialAccount, f flow,
 
 // refusedCallback leads a person who refused back to the choice. Who is known and logged in lands with the stored profile.
 func (s *Server) refusedCallback(c *gin.Context, f flow) error {
+	recordOf(c).noteLogin("refused")
 	if f.Known {
 		if _, err := s.cookieClaims(c); err == nil {
 			if err := s.markFlow(c, f, landed); err != nil {

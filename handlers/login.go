@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -80,14 +81,14 @@ func (s *Server) loginRequest(c *gin.Context) (loginRequest, error) {
 // checkReturnTo refuses a return address that is not allowed and logs it, quoted (RET-06).
 func (s *Server) checkReturnTo(c *gin.Context, to string) error {
 	if err := s.returnTo.Check(to); err != nil {
-		s.cfg.Logger.Warn("return address refused", "event", "return_to.refused",
-			"request_id", requestIDOf(c), "client", c.ClientIP(), "return_to", strconv.QuoteToASCII(clip(to, 256)))
+		recordOf(c).noteEvent("return_to.refused", slog.LevelWarn, slog.String("return_to", strconv.QuoteToASCII(clip(to, 256))))
 		return errReturnTo.because(err)
 	}
 	return nil
 }
 
 func (s *Server) logInOfficialAccount(c *gin.Context, request loginRequest) error {
+	recordOf(c).provider = db.ProviderOfficialAccount
 	account, err := s.officialAccount(request.app)
 	if err != nil {
 		return err

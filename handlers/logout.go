@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 
@@ -82,7 +83,7 @@ func (s *Server) revokeSession(c *gin.Context, sessionID string) error {
 		return err
 	}
 	s.cfg.Revocations.RevokeSession(sessionID, until)
-	s.cfg.Logger.Info("logout", "event", "logout", "request_id", requestIDOf(c))
+	recordOf(c).noteEvent("logout", slog.LevelInfo)
 	return nil
 }
 

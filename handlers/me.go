@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -97,7 +98,7 @@ func (s *Server) deleteMe(c *gin.Context) error {
 	for _, id := range ids {
 		s.cfg.Revocations.RevokeSubject(id, until, until)
 	}
-	s.cfg.Logger.Info("fan erased", "event", "fan.erased", "request_id", requestIDOf(c), "fan", fan.ID)
+	recordOf(c).noteEvent("fan.erased", slog.LevelInfo, slog.String("fan", fan.ID))
 	s.forgetBrowser(c)
 	c.Header("Cache-Control", "no-store")
 	c.Status(http.StatusNoContent)

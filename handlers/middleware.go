@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -17,33 +16,26 @@ import (
 // maxBody bounds every request body (SRV-02).
 const maxBody = 64 << 10
 
-const requestIDKey = "wxbridge.request_id"
-
 // requestID names the request in the log and in every error. An id that came in is kept only if a trusted proxy sent it.
 func (s *Server) requestID(c *gin.Context) {
 	id := c.GetHeader("X-Request-Id")
 	if !plausibleRequestID(id) || !s.fromTrustedProxy(c.Request) {
 		id = rand.Text()
 	}
-	c.Set(requestIDKey, id)
+	c.Set(recordKey, &record{id: id})
 	c.Header("X-Request-Id", id)
 }
 
-func requestIDOf(c *gin.Context) string { return c.GetString(requestIDKey) }
-
-type requestIDInContext struct{}
+func requestIDOf(c *gin.Context) string { return recordOf(c).id }
 
 // detached is a context for work that must end even if the client goes away, until the deadline. It carries the request's
-// id for the log.
+// record for the log.
 func detached(c *gin.Context, deadline time.Time) (context.Context, context.CancelFunc) {
-	ctx := context.WithValue(context.WithoutCancel(c.Request.Context()), requestIDInContext{}, requestIDOf(c))
+	ctx := context.WithValue(context.WithoutCancel(c.Request.Context()), recordInContext{}, recordOf(c))
 	return context.WithDeadline(ctx, deadline)
 }
 
-func requestIDFrom(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDInContext{}).(string)
-	return id
-}
+func requestIDFrom(ctx context.Context) string { return recordFrom(ctx).id }
 
 func plausibleRequestID(id string) bool {
 	if len(id) < 8 || len(id) > 64 {
@@ -94,35 +86,6 @@ func parseTrusted(proxies []string) ([]netip.Prefix, error) {
 		trusted = append(trusted, network.Masked())
 	}
 	return trusted, nil
-}
-
-// accessLog writes one line a request: the route, never the path or the query, which may hold a code.
-func (s *Server) accessLog(c *gin.Context) {
-	start := time.Now()
-	c.Next()
-	s.cfg.Logger.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
-		slog.String("request_id", requestIDOf(c)),
-		slog.String("method", loggable(c.Request.Method)),
-		slog.String("route", routeOf(c)),
-		slog.Int("status", c.Writer.Status()),
-		slog.Int64("duration_us", time.Since(start).Microseconds()),
-		slog.String("client", c.ClientIP()))
-}
-
-// routeOf is the pattern that matched, so that a hostile path cannot write into the log.
-func routeOf(c *gin.Context) string {
-	if route := c.FullPath(); route != "" {
-		return route
-	}
-	return "none"
-}
-
-func loggable(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-		return method
-	}
-	return "other"
 }
 
 // recoverPanic answers 500 and goes on (SRV-06). The stack goes to the log; headers, which hold cookies, do not.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"hash/maphash"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -13,12 +14,14 @@ import (
 
 // miniProgramLogin exchanges the code of wx.login for an access token. The session key stays here, sealed.
 func (s *Server) miniProgramLogin(c *gin.Context) error {
+	recordOf(c).provider = db.ProviderMiniProgram
 	program, code, err := s.readMiniProgramLogin(c)
 	if err != nil {
 		return err
 	}
 	if !s.codes.first(program.Alias, code) {
-		s.cfg.Logger.Warn("a code came again", "event", "login.code_reused", "request_id", requestIDOf(c), "client", c.ClientIP())
+		recordOf(c).noteEvent(codeReused, slog.LevelWarn)
+		recordOf(c).noteLogin("code_reused")
 		return invalidGrant("This code was used before. Call wx.login again.")
 	}
 	// WeChat's answer is stored even if the client has gone: the code is spent.

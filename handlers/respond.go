@@ -95,7 +95,21 @@ func (s *Server) handle(h handlerFunc) gin.HandlerFunc {
 func (s *Server) fail(c *gin.Context, err error) {
 	answer := asAPIError(err)
 	s.logFailure(c, answer)
-	header := c.Writer.Header()
+	setFailureHeaders(c.Writer.Header(), answer)
+	if !wantsHTML(c.Request) {
+		c.JSON(answer.status, errorBody{answer.code, answer.description, answer.errcode, requestIDOf(c)})
+		return
+	}
+	view := templates.Error{Status: answer.status, Kind: answer.code, Detail: answer.detail,
+		RequestID: requestIDOf(c)}
+	if err := s.page(c, answer.status, view); err != nil {
+		s.cfg.Logger.Error("render error page", "request_id", requestIDOf(c), "err", err)
+		c.AbortWithStatus(http.StatusInternalServerError)
+	}
+}
+
+// setFailureHeaders sets what a failure says beside its body.
+func setFailureHeaders(header http.Header, answer *apiError) {
 	header.Set("Cache-Control", "no-store")
 	if answer.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(answer.retryAfter))
@@ -106,16 +120,6 @@ func (s *Server) fail(c *gin.Context, err error) {
 			challenge = `Bearer error="invalid_token"`
 		}
 		header.Set("WWW-Authenticate", challenge)
-	}
-	if !wantsHTML(c.Request) {
-		c.JSON(answer.status, errorBody{answer.code, answer.description, answer.errcode, requestIDOf(c)})
-		return
-	}
-	view := templates.Error{Status: answer.status, Kind: answer.code, Detail: answer.detail,
-		RequestID: requestIDOf(c)}
-	if err := s.page(c, answer.status, view); err != nil {
-		s.cfg.Logger.Error("render error page", "request_id", requestIDOf(c), "err", err)
-		c.AbortWithStatus(http.StatusInternalServerError)
 	}
 }
 
@@ -163,39 +167,40 @@ func asUpstreamError(err error, upstream *wechat.Error) *apiError {
 	return answer
 }
 
-// logFailure writes what the answer leaves out. WeChat's configuration faults say what to fix, and where in its console.
+// logFailure notes what the answer leaves out. WeChat's configuration faults say what to fix, and where in its console.
 func (s *Server) logFailure(c *gin.Context, answer *apiError) {
-	level := slog.LevelInfo
+	r := recordOf(c)
 	if answer.status >= http.StatusInternalServerError {
-		level = slog.LevelError
+		r.level = slog.LevelError
 	}
-	attrs := []slog.Attr{
-		slog.String("request_id", requestIDOf(c)),
-		slog.String("route", routeOf(c)),
-		slog.Int("status", answer.status),
-		slog.String("error", answer.code),
+	if event := failureEvent(routeOf(c)); event != "" && answer.status != http.StatusTooManyRequests {
+		r.noteEvent(event, r.level)
+		if event == loginFailed && answer.detail == templates.DetailBlocked {
+			r.noteLogin("blocked")
+		} else if event == loginFailed {
+			r.noteLogin(answer.code)
+		}
 	}
-	if event := failureEvent(routeOf(c)); event != "" {
-		attrs = append(attrs, slog.String("event", event), slog.String("client", c.ClientIP()))
-	}
+	r.note(slog.String("error", answer.code))
 	if answer.detail != "" {
-		attrs = append(attrs, slog.String("detail", string(answer.detail)))
+		r.note(slog.String("detail", string(answer.detail)))
 	}
 	if answer.cause != nil {
-		attrs = append(attrs, slog.String("cause", answer.cause.Error()))
+		r.note(slog.String("cause", answer.cause.Error()))
 	}
 	if cause, fix, ok := wechat.Explain(answer.errcode); ok && answer.errcode != 0 {
-		attrs = append(attrs, slog.String("meaning", cause), slog.String("fix", fix))
+		r.note(slog.String("meaning", cause), slog.String("fix", fix))
 	}
-	s.cfg.Logger.LogAttrs(c.Request.Context(), level, "request failed", attrs...)
 }
+
+const loginFailed = "login.failed"
 
 // failureEvent names the security event that a failure on this route is (LOG-03).
 func failureEvent(route string) string {
 	switch route {
 	case "/callback/official-account", "/miniprogram/login":
-		return "login.failed"
-	case "/logout", "/me":
+		return loginFailed
+	case "/logout", "/me", "/auth/verify":
 		return "access.refused"
 	}
 	return ""

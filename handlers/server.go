@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"wxbridge/db"
+	"wxbridge/internal/ratelimit"
 	"wxbridge/internal/seal"
 	"wxbridge/jwtauth"
 	"wxbridge/templates"
@@ -51,6 +52,11 @@ type Config struct {
 	Logger *slog.Logger
 	Now    func() time.Time // default time.Now
 
+	// RateLimit is asked on login, callback and token routes, by client address; nil limits nobody.
+	RateLimit *ratelimit.Limiter
+
+	Observe Observer // hears what happens; the zero value hears nothing
+
 	// Dev counts any browser but WeCom's as WeChat's, and lets the cookie simulator_browser say otherwise.
 	Dev bool
 }
@@ -80,16 +86,18 @@ type ProfilePolicy struct {
 
 // Server answers wxbridge's routes. It is safe for concurrent use.
 type Server struct {
-	cfg        Config
-	engine     *gin.Engine
-	returnTo   *ReturnPolicy
-	cookies    cookieNames
-	policy     string // Content-Security-Policy
-	homePolicy string // the same with avatars
-	repeats    *repeats
-	codes      *seenCodes
-	trusted    []netip.Prefix
-	draining   atomic.Bool
+	cfg          Config
+	engine       *gin.Engine
+	returnTo     *ReturnPolicy
+	cookies      cookieNames
+	policy       string // Content-Security-Policy
+	homePolicy   string // the same with avatars
+	repeats      *repeats
+	codes        *seenCodes
+	trusted      []netip.Prefix
+	draining     atomic.Bool
+	observers    map[string]func(status int, took time.Duration) // by route
+	verifyWarned seldom
 }
 
 // New checks the configuration and builds the routes.
@@ -119,11 +127,13 @@ func New(cfg Config) (*Server, error) {
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.RedirectTrailingSlash = false
+	engine.RemoteIPHeaders = []string{"X-Forwarded-For"} // and no other that a client might send through the proxy
 	if err := engine.SetTrustedProxies(cfg.TrustedProxies); err != nil {
 		return nil, fmt.Errorf("handlers: trusted proxies: %w", err)
 	}
 	s.engine = engine
 	s.routes()
+	s.observeRoutes()
 	return s, nil
 }
 
@@ -140,24 +150,25 @@ func (s *Server) routes() {
 	r.NoMethod(s.handle(func(*gin.Context) error { return errMethodNotAllowed }))
 
 	// Browser login.
-	r.GET("/login", s.handle(s.login))
-	r.GET("/login/official-account", s.handle(s.loginOfficialAccount))
-	r.GET("/callback/official-account", s.handle(s.callbackOfficialAccount))
-	r.GET("/login/register", s.handle(s.registerPage))
-	r.GET("/login/refused", s.handle(s.refusedPage))
-	r.GET("/login/snapshot", s.handle(s.snapshotPage))
-	r.GET("/login/cookies-off", s.handle(s.cookiesOffPage))
+	r.GET("/login", s.limitRate, s.handle(s.login))
+	r.GET("/login/official-account", s.limitRate, s.handle(s.loginOfficialAccount))
+	r.GET("/callback/official-account", s.limitRate, s.handle(s.callbackOfficialAccount))
+	r.GET("/login/register", s.limitRate, s.handle(s.registerPage))
+	r.GET("/login/refused", s.limitRate, s.handle(s.refusedPage))
+	r.GET("/login/snapshot", s.limitRate, s.handle(s.snapshotPage))
+	r.GET("/login/cookies-off", s.limitRate, s.handle(s.cookiesOffPage))
 	r.POST("/logout", s.handle(s.logout))
 	both(r, "/", s.handle(s.home))
 
 	// Mini program.
-	r.POST("/miniprogram/login", s.handle(s.miniProgramLogin))
+	r.POST("/miniprogram/login", s.limitRate, s.handle(s.miniProgramLogin))
 
 	// Tokens and APIs.
 	r.GET("/me", s.handle(s.getMe))
 	r.PATCH("/me", s.handle(s.patchMe))
 	r.DELETE("/me", s.handle(s.deleteMe))
 	r.GET("/me/export", s.handle(s.exportMe))
+	both(r, "/auth/verify", s.handle(s.verify))
 	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
 
 	// Operations.

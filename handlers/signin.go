@@ -28,6 +28,7 @@ func (s *Server) land(ctx context.Context, account OfficialAccount, f flow, code
 	}
 	// Before any look at the ids: on a snapshot page they are a virtual account's, or another person's (wechat-protocol §1.7).
 	if token.Snapshot {
+		recordFrom(ctx).noteLogin("snapshot")
 		return landing{outcome: landSnapshot}, nil
 	}
 	if wechat.Scope(f.Scope) == wechat.ScopeUserinfo {
@@ -61,6 +62,7 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 	case !unknown && fan.Status == db.StatusBlocked:
 		return landing{}, errBlocked
 	case !policy.Never && (unknown || !fan.Registered()):
+		recordFrom(ctx).noteLogin("register")
 		return landing{outcome: landRegister}, nil
 	}
 	login := db.Login{Identity: db.Identity{Provider: db.ProviderOfficialAccount, AppID: account.Client.AppID(),
@@ -186,7 +188,7 @@ func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.logLogin(requestIDFrom(ctx), login, result)
+	s.logLogin(recordFrom(ctx), login, result)
 	if result.Fan.Status == db.StatusBlocked {
 		return nil, errBlocked
 	}
@@ -196,7 +198,9 @@ func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
 		id: rand.Text(), authTime: now, since: s.issueTime(result.Fan.ID, now)}, nil
 }
 
-func (s *Server) logLogin(requestID string, login db.Login, result db.LoginResult) {
+// logLogin notes the login in its request's line. What it changed between fans has lines of its own.
+func (s *Server) logLogin(r *record, login db.Login, result db.LoginResult) {
+	requestID := r.id
 	if result.Linked {
 		s.cfg.Logger.Info("a new identity joined a fan by its unionid", "event", "fan.linked", "request_id", requestID, "fan", result.Fan.ID,
 			"provider", login.Identity.Provider)
@@ -208,10 +212,13 @@ func (s *Server) logLogin(requestID string, login db.Login, result db.LoginResul
 		s.cfg.Logger.Warn("two fans share a unionid and differ in role; an operator decides", "event", "fan.role_conflict",
 			"request_id", requestID, "fan", result.Fan.ID, "other", result.RoleConflict)
 	}
-	s.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "login",
-		slog.String("event", "login.ok"), slog.String("request_id", requestID),
-		slog.String("provider", login.Identity.Provider), slog.String("fan", result.Fan.ID),
-		slog.Bool("created", result.Created), slog.Bool("blocked", result.Fan.Status == db.StatusBlocked))
+	r.note(slog.String("fan", result.Fan.ID), slog.Bool("created", result.Created))
+	if result.Fan.Status == db.StatusBlocked {
+		r.noteLogin("blocked")
+		return
+	}
+	r.noteEvent("login.ok", slog.LevelInfo)
+	r.noteLogin("ok")
 }
 
 // issueTime is the iat of a token made now. After everything of the fan was revoked it waits for the next whole second, which

@@ -21,6 +21,16 @@ type API struct {
 
 	Now         func() time.Time // default time.Now
 	CallTimeout time.Duration    // for one call, a repeat included; default 4 s, at most 5 s
+
+	// Observe hears of each request to WeChat when it has ended, from many goroutines. A call that is repeated is two. May be nil.
+	Observe func(Call)
+}
+
+// Call is one request to WeChat that has ended.
+type Call struct {
+	Path string        // "/sns/jscode2session"
+	Took time.Duration // until the answer was read
+	Err  *Error        // nil: an answer without an errcode
 }
 
 // App is an account at WeChat as its console shows it: appid ("wx" and 16 hex
@@ -82,7 +92,7 @@ func (api *API) caller() (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &caller{base: base, now: api.Now, timeout: api.CallTimeout}
+	c := &caller{base: base, now: api.Now, timeout: api.CallTimeout, observe: api.Observe}
 	switch {
 	case c.timeout == 0:
 		c.timeout = defaultCallTimeout

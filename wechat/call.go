@@ -21,6 +21,7 @@ type caller struct {
 	http    *http.Client
 	now     func() time.Time
 	timeout time.Duration
+	observe func(Call) // may be nil
 }
 
 // call is one request to WeChat: always a GET, with everything in its query.
@@ -71,7 +72,18 @@ func pause(ctx context.Context) bool {
 	}
 }
 
+// try makes one request and tells who listens how it ended.
 func (c *caller) try(ctx context.Context, r call) (answer, *Error) {
+	if c.observe == nil {
+		return c.ask(ctx, r)
+	}
+	began := time.Now()
+	a, err := c.ask(ctx, r)
+	c.observe(Call{Path: "/" + r.op, Took: time.Since(began), Err: err})
+	return a, err
+}
+
+func (c *caller) ask(ctx context.Context, r call) (answer, *Error) {
 	body, err := c.fetch(ctx, r)
 	if err != nil {
 		return answer{}, r.unreachable(err)

@@ -12,18 +12,20 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"wxbridge/internal/config"
+	"wxbridge/internal/logging"
 )
 
 // Run carries out the command that args (without the program's name) ask for and returns the exit code. It ends early,
 // and gracefully, when ctx does.
 func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	stderr = &syncWriter{w: stderr}
-	e := &env{environ: config.Environ(environ), stdout: stdout, stderr: stderr}
+	log := logging.NewWriter(stderr)
+	defer log.Close()
+	stderr = log
+	e := &env{environ: config.Environ(environ), stdout: stdout, stderr: log}
 
 	started := false
 	root := &cobra.Command{
@@ -59,13 +61,14 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 
 // env is what a command may touch of the process it runs in.
 type env struct {
-	environ        map[string]string
-	stdout, stderr io.Writer
+	environ map[string]string
+	stdout  io.Writer
+	stderr  *logging.Writer // shared by the log and plain messages
 }
 
 // logger writes JSON lines to stderr.
 func (e *env) logger() *slog.Logger {
-	return slog.New(slog.NewJSONHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	return slog.New(logging.NewHandler(e.stderr, slog.LevelInfo))
 }
 
 func count(n int, noun string) string {
@@ -73,16 +76,4 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// syncWriter lets the log and plain messages share stderr.
-type syncWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (s *syncWriter) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(p)
 }

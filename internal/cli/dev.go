@@ -108,6 +108,10 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	if err != nil {
 		return err
 	}
+	metrics, err := app.metricsSite(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, app.close())
+	}
 	warnOfOpenFiles(logger, append([]string{databasePath(cfg)}, cfg.SecretFiles...))
 	logStart(logger, cfg, bridge)
 	e.sayWhatToOpen(urlOf(bridge), simulatorURL, f.data)
@@ -116,9 +120,11 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	defer cancel()
 	go app.keepHouse(background)
 	fmt.Fprintf(e.stdout, "bridge: %s\nsimulator: %s\n", urlOf(bridge), simulatorURL) // both listeners take connections by now
-	err = serveSites(ctx, logger, 0,
-		site{listener: bridge, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain},
-		site{listener: simulated, server: newSimulatorServer(sim, logger)}) // last: the bridge's open requests still ask it
+	sites := []site{
+		{listener: bridge, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain},
+		{listener: simulated, server: newSimulatorServer(sim, logger)}, // after the bridge, whose open requests still ask it
+	}
+	err = serveSites(ctx, logger, 0, append(sites, metrics...)...)
 	return errors.Join(err, app.close())
 }
 
@@ -149,6 +155,9 @@ func devEnviron(environ map[string]string, data string) (_ map[string]string, re
 		if environ[id] == "" && environ[secret] == "" && environ[secret+"_FILE"] == "" {
 			environ[id], environ[secret] = app.AppID, app.Secret
 		}
+	}
+	if environ[config.Prefix+"RATE_LIMIT"] == "" {
+		environ[config.Prefix+"RATE_LIMIT"] = "0"
 	}
 	if data == "" && environ[config.Prefix+"DATABASE"] != "" {
 		return environ, remove, nil // its keys are sealed with a secret that only its owner knows

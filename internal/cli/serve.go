@@ -47,17 +47,18 @@ func (e *env) serveBridge(ctx context.Context, cfg config.Config, listener net.L
 	if err != nil {
 		return err
 	}
+	metrics, err := app.metricsSite(ctx, cfg)
+	if err != nil {
+		return errors.Join(err, app.close())
+	}
 	warnOfOpenFiles(logger, append([]string{".env", databasePath(cfg)}, cfg.SecretFiles...))
 	logStart(logger, cfg, listener)
 
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go app.keepHouse(background)
-	err = serveSites(ctx, logger, drainPause, site{
-		listener: listener,
-		server:   newHTTPServer(app.handler, logger),
-		drain:    app.handler.Drain,
-	})
+	bridge := site{listener: listener, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain}
+	err = serveSites(ctx, logger, drainPause, append([]site{bridge}, metrics...)...)
 	err = errors.Join(err, app.close())
 	if err == nil {
 		logger.Info("stopped")
@@ -98,7 +99,9 @@ func readFile(name string) ([]byte, error) {
 	return content, err
 }
 
+// logStart says what is served, and with which settings: two starts that differ show what was changed (LOG-03).
 func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
+	logger.Info("configuration", slog.String("event", "config.loaded"), slog.String("version", moduleVersion()), slog.Any("config", cfg))
 	attrs := []any{
 		slog.String("public_url", cfg.PublicURL.String()),
 		slog.String("listen", listener.Addr().String()),

@@ -22,6 +22,11 @@ func (e *env) versionCommand() *cobra.Command {
 
 // version reads what the Go tool wrote into the binary: "wxbridge v1.2.3 0123456789ab go1.26.8 linux/amd64".
 func version() string {
+	return fmt.Sprintf("wxbridge %s %s %s/%s", moduleVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// moduleVersion is the version and the revision, "v1.2.3 0123456789ab".
+func moduleVersion() string {
 	module, revision, modified := "(devel)", "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if info.Main.Version != "" {
@@ -36,5 +41,5 @@ func version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("wxbridge %s%s%s %s %s/%s", module, revision, modified, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return module + revision + modified
 }

@@ -48,21 +48,44 @@ func (l *loader) upstream(name, value string, public *url.URL) *url.URL {
 	return u
 }
 
-func (l *loader) listen(value string) string {
+func (l *loader) listen(name, value string) string {
 	host, port, err := net.SplitHostPort(value)
 	if err != nil {
-		l.fault("LISTEN", "is not host:port")
+		l.fault(name, "is not host:port")
 		return ""
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		l.fault("LISTEN", "has a port that is not between 0 and 65535")
+		l.fault(name, "has a port that is not between 0 and 65535")
 		return ""
 	}
 	if host != "" && checkHost(strings.ToLower(host), strings.HasPrefix(value, "[")) != nil {
-		l.fault("LISTEN", "has a host that is not a name or IP address")
+		l.fault(name, "has a host that is not a name or IP address")
 		return ""
 	}
 	return value
+}
+
+// metricsListen checks the listener for metrics, which is never the public one (WEB-13).
+func (l *loader) metricsListen(value, public string) string {
+	const name = "METRICS_LISTEN"
+	if value == "" {
+		return ""
+	}
+	if value == public && !strings.HasSuffix(value, ":0") {
+		l.fault(name, "is the address of "+Prefix+"LISTEN, which the public reaches; metrics have one of their own")
+		return ""
+	}
+	return l.listen(name, value)
+}
+
+// maxRateLimit is more than one machine answers.
+const maxRateLimit = 1_000_000
+
+func (l *loader) rateLimit(perMinute int) int {
+	if perMinute < 0 || perMinute > maxRateLimit {
+		l.fault("RATE_LIMIT", fmt.Sprintf("is not between 0 (no limit) and %d requests a minute", maxRateLimit))
+	}
+	return perMinute
 }
 
 func (l *loader) database(value string) string {

@@ -38,6 +38,9 @@ type Config struct {
 	JWTAudience string // aud of access tokens; never ClientID
 	JWKSMaxAge  time.Duration
 
+	RateLimit     int    // requests a minute and client address on login, callback and token routes; 0 has no limit
+	MetricsListen string // host:port of the listener for metrics; "" has none
+
 	WeChatAPIURL  *url.URL // https://api.weixin.qq.com
 	WeChatOpenURL *url.URL // https://open.weixin.qq.com
 	WeChatMPURL   *url.URL // https://mp.weixin.qq.com
@@ -81,7 +84,7 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 
 	c := Config{SecretFiles: secretFiles}
 	c.PublicURL = l.publicURL(v.PublicURL)
-	c.Listen = l.listen(v.Listen)
+	c.Listen = l.listen("LISTEN", v.Listen)
 	c.Database = l.database(v.Database)
 	c.Secret = l.sealingSecret(v.Secret)
 
@@ -107,6 +110,9 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.JWTTTL = l.duration("JWT_TTL", v.JWTTTL, time.Second, 30*24*time.Hour)
 	c.JWTAudience = l.audience(v.JWTAudience, c.PublicURL)
 	c.JWKSMaxAge = l.duration("JWKS_MAX_AGE", v.JWKSMaxAge, 0, 24*time.Hour)
+
+	c.RateLimit = l.rateLimit(v.RateLimit)
+	c.MetricsListen = l.metricsListen(v.MetricsListen, c.Listen)
 
 	c.WeChatAPIURL = l.upstream("WECHAT_API_URL", v.WeChatAPIURL, c.PublicURL)
 	c.WeChatOpenURL = l.upstream("WECHAT_OPEN_URL", v.WeChatOpenURL, c.PublicURL)

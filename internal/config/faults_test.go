@@ -154,6 +154,16 @@ func wrong(t *testing.T) map[string]map[string][]string {
 			"is not one": {"a b", "a,b", "a\nb", "观众", " a", "a\x7f"},
 			"is no URI":  {":x", "1:x", "http://%zz", ":"},
 		},
+		"RATE_LIMIT": {
+			"whole number": {"many", "1.5", "600/m", "1e3", " 600", "99999999999999999999"},
+			"between":      {"-1", "1000001"},
+		},
+		"METRICS_LISTEN": {
+			"is not host:port": {"9090", "127.0.0.1", "true"},
+			"has a port":       {"127.0.0.1:", "127.0.0.1:65536", ":metrics"},
+			"has a host":       {"*:9090", "a b:9090"},
+			"the public":       {"127.0.0.1:8080"}, // WEB-13
+		},
 		"WECHAT_API_URL":  upstream,
 		"WECHAT_OPEN_URL": upstream,
 		"WECHAT_MP_URL":   upstream,

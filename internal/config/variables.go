@@ -41,6 +41,9 @@ type variables struct {
 	JWTAudience string        `env:"JWT_AUDIENCE" example:"https://api.example.com"`
 	JWKSMaxAge  time.Duration `env:"JWKS_MAX_AGE" envDefault:"10m" example:"10m"`
 
+	RateLimit     int    `env:"RATE_LIMIT" envDefault:"600" example:"600"`
+	MetricsListen string `env:"METRICS_LISTEN" example:"127.0.0.1:9090"`
+
 	WeChatAPIURL  string `env:"WECHAT_API_URL" envDefault:"https://api.weixin.qq.com" example:"https://api.weixin.qq.com"`
 	WeChatOpenURL string `env:"WECHAT_OPEN_URL" envDefault:"https://open.weixin.qq.com" example:"https://open.weixin.qq.com"`
 	WeChatMPURL   string `env:"WECHAT_MP_URL" envDefault:"https://mp.weixin.qq.com" example:"https://mp.weixin.qq.com"`
@@ -110,6 +113,8 @@ func kindOf(t reflect.Type) string {
 		return "a duration such as 90s, 10m or 2h"
 	case reflect.TypeFor[bool]():
 		return "true or false"
+	case reflect.TypeFor[int]():
+		return "a whole number"
 	default:
 		return "a " + t.String()
 	}
