@@ -122,10 +122,10 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	}
 	b.public = cfg.PublicURL.String()
 	cfg.Issuer, err = jwtauth.NewIssuer(keys, jwtauth.IssuerConfig{Issuer: b.public, Audience: b.public + "/api",
-		ClientID: "wxbridge", TTL: cfg.TokenTTL, Now: b.clock.Now})
+		ClientID: "wxbridge", TTL: cfg.TokenTTL, CacheBytes: 1 << 20, Now: b.clock.Now})
 	must(t, err)
 	b.verifier, err = jwtauth.NewVerifier(keys, jwtauth.Config{Issuer: b.public, Audience: b.public + "/api",
-		Now: b.clock.Now, Revoked: cfg.Revocations.Revoked})
+		Now: b.clock.Now, Revoked: cfg.Revocations.Revoked, CacheBytes: 1 << 20})
 	must(t, err)
 	cfg.Verifier = b.verifier
 	b.handler, err = handlers.New(cfg)

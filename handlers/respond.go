@@ -95,7 +95,21 @@ func (s *Server) handle(h handlerFunc) gin.HandlerFunc {
 func (s *Server) fail(c *gin.Context, err error) {
 	answer := asAPIError(err)
 	s.logFailure(c, answer)
-	header := c.Writer.Header()
+	setFailureHeaders(c.Writer.Header(), answer)
+	if !wantsHTML(c.Request) {
+		c.JSON(answer.status, errorBody{answer.code, answer.description, answer.errcode, requestIDOf(c)})
+		return
+	}
+	view := templates.Error{Status: answer.status, Kind: answer.code, Detail: answer.detail,
+		RequestID: requestIDOf(c)}
+	if err := s.page(c, answer.status, view); err != nil {
+		s.cfg.Logger.Error("render error page", "request_id", requestIDOf(c), "err", err)
+		c.AbortWithStatus(http.StatusInternalServerError)
+	}
+}
+
+// setFailureHeaders sets what a failure says beside its body.
+func setFailureHeaders(header http.Header, answer *apiError) {
 	header.Set("Cache-Control", "no-store")
 	if answer.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(answer.retryAfter))
@@ -106,16 +120,6 @@ func (s *Server) fail(c *gin.Context, err error) {
 			challenge = `Bearer error="invalid_token"`
 		}
 		header.Set("WWW-Authenticate", challenge)
-	}
-	if !wantsHTML(c.Request) {
-		c.JSON(answer.status, errorBody{answer.code, answer.description, answer.errcode, requestIDOf(c)})
-		return
-	}
-	view := templates.Error{Status: answer.status, Kind: answer.code, Detail: answer.detail,
-		RequestID: requestIDOf(c)}
-	if err := s.page(c, answer.status, view); err != nil {
-		s.cfg.Logger.Error("render error page", "request_id", requestIDOf(c), "err", err)
-		c.AbortWithStatus(http.StatusInternalServerError)
 	}
 }
 
@@ -196,7 +200,7 @@ func failureEvent(route string) string {
 	switch route {
 	case "/callback/official-account", "/miniprogram/login":
 		return loginFailed
-	case "/logout", "/me":
+	case "/logout", "/me", "/auth/verify":
 		return "access.refused"
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -41,6 +42,12 @@ func NewReturnPolicy(public *url.URL, origins []string, fallback string) (*Retur
 
 // Default is where a login without a return address leads.
 func (p *ReturnPolicy) Default() string { return p.fallback }
+
+// Origin returns our own origin.
+func (p *ReturnPolicy) Origin() string { return p.origins[0] }
+
+// Lists reports whether an origin, "scheme://host[:port]" in lower case, is one that a return address may name.
+func (p *ReturnPolicy) Lists(origin string) bool { return slices.Contains(p.origins, origin) }
 
 // Check accepts an absolute path of ours or a URL whose scheme, host and port equal a listed origin to the letter. Anything
 // else is ErrReturnTo. It looks at the bytes before any parser does, since browsers drop tabs and line ends and read a

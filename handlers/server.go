@@ -97,6 +97,8 @@ type Server struct {
 	trusted    []netip.Prefix
 	draining   atomic.Bool
 	observers  map[string]func(status int, took time.Duration) // by route
+
+	verifyWarned seldom
 }
 
 // New checks the configuration and builds the routes.
@@ -167,6 +169,7 @@ func (s *Server) routes() {
 	r.PATCH("/me", s.handle(s.patchMe))
 	r.DELETE("/me", s.handle(s.deleteMe))
 	r.GET("/me/export", s.handle(s.exportMe))
+	both(r, "/auth/verify", s.handle(s.verify))
 	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
 
 	// Operations.

@@ -17,18 +17,15 @@ type caller struct {
 	source jwtauth.Source
 }
 
-// authenticate finds the caller: a Bearer header, else the cookie. A bad header is refused even beside a good cookie.
+// authenticate finds the caller: a Bearer header, else the cookie. A bad header is refused even beside a good cookie. Of a
+// caller that is refused only the source is told.
 func (s *Server) authenticate(c *gin.Context) (caller, error) {
-	raw, source, err := jwtauth.TokenFromRequest(c.Request, s.cookies.token)
+	claims, source, err := s.cfg.Verifier.VerifyRequest(c.Request, s.cookies.token)
 	switch {
-	case err != nil:
-		return caller{}, errBadCredential.because(err)
-	case source == jwtauth.SourceNone:
+	case errors.Is(err, jwtauth.ErrNoToken):
 		return caller{}, errNoCredential
-	}
-	claims, err := s.cfg.Verifier.Verify(c.Request.Context(), raw)
-	if err != nil {
-		return caller{}, errBadCredential.because(err)
+	case err != nil:
+		return caller{source: source}, errBadCredential.because(err)
 	}
 	recordOf(c).provider = claims.Provider
 	return caller{claims, source}, nil

@@ -74,7 +74,7 @@ func newIssuer(t testing.TB, keys *jwtauth.KeySet, now func() time.Time) *jwtaut
 
 func newVerifier(t testing.TB, keys jwtauth.KeySource) *jwtauth.Verifier {
 	t.Helper()
-	v, err := jwtauth.NewVerifier(keys, jwtauth.Config{Issuer: issuer, Audience: audience, Now: atNoon})
+	v, err := jwtauth.NewVerifier(keys, jwtauth.Config{Issuer: issuer, Audience: audience, Now: atNoon, CacheBytes: 1 << 20})
 	must(t, err)
 	return v
 }

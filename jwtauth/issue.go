@@ -49,19 +49,26 @@ type IDClaims struct {
 	Nickname, Picture             string // as WeChat gave them: untrusted text
 }
 
-// IssuerConfig says what an [Issuer] puts into its tokens. All but Now are required.
+// IssuerConfig says what an [Issuer] puts into its tokens. All but CacheBytes and
+// Now are required.
 type IssuerConfig struct {
 	Issuer   string        // iss
 	Audience string        // aud of access tokens
 	ClientID string        // client_id of access tokens, aud of ID tokens; never equal to Audience
 	TTL      time.Duration // life of both kinds, at least a second
-	Now      func() time.Time
+
+	// CacheBytes is how much memory [Issuer.ReadIDToken] may take for ID tokens
+	// that were good, about 2 KiB each; 0 is none. See [Config.CacheBytes].
+	CacheBytes int
+
+	Now func() time.Time
 }
 
 // Issuer signs tokens. It is safe for concurrent use.
 type Issuer struct {
-	keys *KeySet
-	c    IssuerConfig
+	keys   *KeySet
+	c      IssuerConfig
+	memory *memory[IDClaims] // nil: remembers nothing
 }
 
 // NewIssuer checks the configuration. Equal audiences are refused: an ID token,
@@ -74,13 +81,15 @@ func NewIssuer(keys *KeySet, c IssuerConfig) (*Issuer, error) {
 		return nil, errors.New("jwtauth: issuer, audience and client id are required")
 	case c.Audience == c.ClientID:
 		return nil, errors.New("jwtauth: access tokens and ID tokens must have different audiences")
+	case c.CacheBytes < 0:
+		return nil, errors.New("jwtauth: size of the cache must not be negative")
 	case c.TTL < time.Second:
 		return nil, errors.New("jwtauth: token life must be at least a second")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Issuer{keys: keys, c: c}, nil
+	return &Issuer{keys: keys, c: c, memory: newMemory(c.CacheBytes, keys, c.Now, checkIDTimes)}, nil
 }
 
 // AccessToken signs an access token and returns it with the claims it carries.

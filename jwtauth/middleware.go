@@ -43,14 +43,8 @@ func (g Gate) Handler(next http.Handler) http.Handler {
 
 // Authenticate finds and verifies the token of a request.
 func (g Gate) Authenticate(r *http.Request) (Claims, error) {
-	raw, source, err := TokenFromRequest(r, g.CookieNames...)
-	if err != nil {
-		return Claims{}, err
-	}
-	if source == SourceNone {
-		return Claims{}, ErrNoToken
-	}
-	return g.Verifier.Verify(r.Context(), raw)
+	claims, _, err := g.Verifier.VerifyRequest(r, g.CookieNames...)
+	return claims, err
 }
 
 // Refuse answers with Fail, or with [WriteError].

@@ -37,20 +37,62 @@ func (s Source) String() string {
 // or has a character no token has counts as no credential. Tokens in queries and
 // bodies are never looked at.
 func TokenFromRequest(r *http.Request, cookieNames ...string) (raw string, source Source, err error) {
+	raw, source, err = findToken(r, cookieNames)
+	if err != nil || source == SourceNone || isTokenText(raw) {
+		return raw, source, err
+	}
+	if source == SourceBearer {
+		return "", SourceBearer, refusal("malformed Bearer header")
+	}
+	return "", SourceNone, nil
+}
+
+// VerifyRequest finds the token of a request as [TokenFromRequest] does, and
+// verifies it. A request without one is [ErrNoToken].
+func (v *Verifier) VerifyRequest(r *http.Request, cookieNames ...string) (c Claims, source Source, err error) {
+	raw, source, err := findToken(r, cookieNames)
+	if err != nil {
+		return Claims{}, source, err
+	}
+	// What was a token before needs no look at its letters.
+	if c, known, err := v.memory.recall(r.Context(), raw); known {
+		return c, source, err
+	}
+	switch {
+	case source == SourceNone, source == SourceCookie && !isTokenText(raw):
+		return Claims{}, SourceNone, ErrNoToken
+	case !isTokenText(raw):
+		return Claims{}, source, refusal("malformed Bearer header")
+	}
+	c, err = v.verifyNew(r.Context(), raw)
+	return c, source, err
+}
+
+// findToken picks the text that has to be the token, whatever it looks like.
+func findToken(r *http.Request, cookieNames []string) (raw string, source Source, err error) {
 	raw, present, err := bearerToken(r.Header["Authorization"])
 	if present {
 		return raw, SourceBearer, err
 	}
 	for _, name := range cookieNames {
-		raw, present := cookieToken(r.Header["Cookie"], name)
-		if raw != "" {
+		if raw, present := cookieToken(r.Header["Cookie"], name); present {
+			if raw == "" {
+				return "", SourceNone, nil
+			}
 			return raw, SourceCookie, nil
-		}
-		if present {
-			return "", SourceNone, nil
 		}
 	}
 	return "", SourceNone, nil
+}
+
+// CookieToken returns the value of one cookie if it could be a token: it is there
+// once, and has a length and characters that tokens have. It is not verified.
+func CookieToken(r *http.Request, name string) (raw string, ok bool) {
+	raw, _ = cookieToken(r.Header["Cookie"], name)
+	if !isTokenText(raw) {
+		return "", false
+	}
+	return raw, true
 }
 
 func bearerToken(headers []string) (token string, present bool, err error) {
@@ -69,11 +111,7 @@ func bearerToken(headers []string) (token string, present bool, err error) {
 	if rest != "" && isSchemeByte(rest[0]) {
 		return "", false, nil // a longer scheme name
 	}
-	token = strings.TrimLeft(rest, " ")
-	if !isTokenText(token) {
-		return "", true, refusal("malformed Bearer header")
-	}
-	return token, true, nil
+	return strings.TrimLeft(rest, " "), true, nil
 }
 
 // cookieToken reads the Cookie headers itself: net/http drops malformed cookies
@@ -92,9 +130,6 @@ func cookieToken(headers []string, name string) (token string, present bool) {
 			present = true
 			token = value
 		}
-	}
-	if !isTokenText(token) {
-		return "", present
 	}
 	return token, present
 }

@@ -162,6 +162,14 @@ func (r *reader) optional(name string) string {
 	return s
 }
 
+// text reads a string that may be missing or empty.
+func (r *reader) text(name string) string {
+	if value, ok := r.object.member(name); ok && string(value) == `""` {
+		return ""
+	}
+	return r.optional(name)
+}
+
 func (r *reader) requiredTime(name string) time.Time {
 	t := r.optionalTime(name)
 	if t.IsZero() {

@@ -31,14 +31,20 @@ type Config struct {
 	// [RevocationSet.Revoked].
 	Revoked func(Claims) bool
 
+	// CacheBytes is how much memory tokens that were good may take, about 2 KiB
+	// each, so that the next request with the same token costs a lookup instead of
+	// a signature. 0 is none. Expiry, key and revocation are asked every time.
+	CacheBytes int
+
 	Now func() time.Time // time.Now if nil
 }
 
 // Verifier checks access tokens. It is safe for concurrent use and, with a
 // [KeySet], does no I/O.
 type Verifier struct {
-	keys KeySource
-	c    Config
+	keys   KeySource
+	c      Config
+	memory *memory[Claims] // nil: remembers nothing
 }
 
 // NewVerifier checks the configuration. A verifier without issuer or audience
@@ -49,6 +55,8 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 		return nil, errors.New("jwtauth: verifier needs keys")
 	case c.Issuer == "" || c.Audience == "":
 		return nil, errors.New("jwtauth: verifier needs issuer and audience")
+	case c.CacheBytes < 0:
+		return nil, errors.New("jwtauth: size of the cache must not be negative")
 	case c.Leeway != 0 && (c.Leeway < time.Second || c.Leeway > MaxLeeway):
 		return nil, fmt.Errorf("jwtauth: leeway must lie between 1s and %v", MaxLeeway)
 	}
@@ -58,7 +66,9 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Verifier{keys: keys, c: c}, nil
+	v := &Verifier{keys: keys, c: c}
+	v.memory = newMemory(c.CacheBytes, keys, c.Now, v.checkNow)
+	return v, nil
 }
 
 // Verify checks an access token in compact form and returns its claims.
@@ -69,39 +79,70 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 // matches [ErrInvalid], an *[ExpiredError] too; [ErrUnavailable] means that the
 // key could not be had and nothing is known about the token.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
-	parts, err := splitToken(raw)
+	if claims, known, err := v.memory.recall(ctx, raw); known {
+		return claims, err
+	}
+	return v.verifyNew(ctx, raw)
+}
+
+// verifyNew verifies a token from its text, and remembers it if it is good.
+func (v *Verifier) verifyNew(ctx context.Context, raw string) (Claims, error) {
+	payload, key, err := openSigned(ctx, v.keys, raw, typAccess)
 	if err != nil {
 		return Claims{}, err
 	}
-	h, err := parseHeader(parts.header)
+	claims, notBefore, err := v.parseClaims(payload)
 	if err != nil {
 		return Claims{}, err
 	}
-	key, err := v.key(ctx, h)
-	if err != nil {
+	now := v.c.Now()
+	if err := v.checkNow(&claims, notBefore, now); err != nil {
 		return Claims{}, err
 	}
-	if err := key.m.method.Verify(parts.signed, parts.signature, key.m.public); err != nil {
-		return Claims{}, refusal("signature does not match")
-	}
-	claims, notBefore, err := v.parseClaims(parts.payload)
-	if err != nil {
-		return Claims{}, err
-	}
-	if err := v.checkTimes(claims, notBefore); err != nil {
-		return Claims{}, err
-	}
-	if v.c.Revoked != nil && v.c.Revoked(claims) {
-		return Claims{}, refusal("revoked")
+	if v.memory != nil {
+		v.remember(raw, key, claims, notBefore, now)
 	}
 	return claims, nil
 }
 
-// key finds the key that kid names and holds the token to that key's algorithm.
+func (v *Verifier) remember(raw string, key Key, c Claims, notBefore, now time.Time) {
+	c.Issuer = v.c.Issuer // equal, and shared by all
+	// raw may be part of a larger text, such as a Cookie header.
+	e := &remembered[Claims]{raw: strings.Clone(raw), claims: c, notBefore: notBefore, expires: c.ExpiresAt.Add(v.c.Leeway)}
+	e.size = entryBytes + len(raw) + len(c.Subject) + len(c.ClientID) + len(c.ID) + len(c.SessionID) + len(c.Provider) +
+		len(c.AppID) + len(c.OpenID) + len(c.UnionID) + len(c.Role)
+	e.key.Store(key.m)
+	v.memory.put(e, now)
+}
+
+// CacheStats tells how the memory of verified tokens does; zero without one.
+func (v *Verifier) CacheStats() CacheStats { return v.memory.stats() }
+
+// openSigned returns the payload of a token of the kind typ whose signature is
+// good, and the key that made it.
+func openSigned(ctx context.Context, keys KeySource, raw, typ string) (payload []byte, key Key, err error) {
+	parts, err := splitToken(raw)
+	if err != nil {
+		return nil, Key{}, err
+	}
+	h, err := parseHeader(parts.header, typ)
+	if err != nil {
+		return nil, Key{}, err
+	}
+	if key, err = findKey(ctx, keys, h); err != nil {
+		return nil, Key{}, err
+	}
+	if err := key.m.method.Verify(parts.signed, parts.signature, key.m.public); err != nil {
+		return nil, Key{}, refusal("signature does not match")
+	}
+	return parts.payload, key, nil
+}
+
+// findKey finds the key that kid names and holds the token to that key's algorithm.
 // Keys are only ever of the kinds methodFor lists, so the algorithms are a fixed
 // list that no token can extend (RFC 8725 §3.1).
-func (v *Verifier) key(ctx context.Context, h header) (Key, error) {
-	key, err := v.keys.Key(ctx, h.kid)
+func findKey(ctx context.Context, keys KeySource, h header) (Key, error) {
+	key, err := keys.Key(ctx, h.kid)
 	switch {
 	case errors.Is(err, ErrUnknownKey):
 		return Key{}, refusal("unknown kid")
@@ -115,20 +156,30 @@ func (v *Verifier) key(ctx context.Context, h header) (Key, error) {
 	return key, nil
 }
 
+// checkNow asks what depends on the moment: times, then revocation.
+func (v *Verifier) checkNow(c *Claims, notBefore, now time.Time) error {
+	if err := checkTimes(now, v.c.Leeway, c.IssuedAt, c.AuthTime, notBefore, c.ExpiresAt); err != nil {
+		return err
+	}
+	if v.c.Revoked != nil && v.c.Revoked(*c) {
+		return refusal("revoked")
+	}
+	return nil
+}
+
 // checkTimes looks at exp last, so that an ExpiredError means that nothing else
 // is wrong.
-func (v *Verifier) checkTimes(c Claims, notBefore time.Time) error {
-	now := v.c.Now()
-	latest := now.Add(v.c.Leeway)
+func checkTimes(now time.Time, leeway time.Duration, issuedAt, authTime, notBefore, expiresAt time.Time) error {
+	latest := now.Add(leeway)
 	switch {
-	case c.IssuedAt.After(latest):
+	case issuedAt.After(latest):
 		return refusal("iat is in the future")
-	case c.AuthTime.After(latest):
+	case authTime.After(latest):
 		return refusal("auth_time is in the future")
 	case notBefore.After(latest):
 		return refusal("nbf is in the future")
-	case !now.Before(c.ExpiresAt.Add(v.c.Leeway)):
-		return &ExpiredError{ExpiredAt: c.ExpiresAt}
+	case !now.Before(expiresAt.Add(leeway)):
+		return &ExpiredError{ExpiredAt: expiresAt}
 	}
 	return nil
 }
@@ -206,7 +257,7 @@ func decodeSegment(text string) ([]byte, error) {
 // jwk, jku, x5u and x5c, is never looked at.
 type header struct{ alg, kid string }
 
-func parseHeader(data []byte) (header, error) {
+func parseHeader(data []byte, kind string) (header, error) {
 	o, err := parseObject(data)
 	if err != nil {
 		return header{}, err
@@ -226,8 +277,11 @@ func parseHeader(data []byte) (header, error) {
 		return header{}, r.err
 	case len(h.kid) > maxKeyIDBytes:
 		return header{}, refusal("kid is too long")
-	case !strings.EqualFold(typ, typAccess) && !strings.EqualFold(typ, "application/"+typAccess): // RFC 9068 §4
-		return header{}, refusal("not an access token")
+	case !strings.EqualFold(typ, kind) && !strings.EqualFold(typ, "application/"+kind): // RFC 9068 §4
+		if kind == typAccess {
+			return header{}, refusal("not an access token")
+		}
+		return header{}, refusal("another kind of token")
 	}
 	return h, nil
 }

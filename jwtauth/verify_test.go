@@ -25,7 +25,8 @@ import (
 )
 
 // refusal is one hostile token and the reason it must be refused for: a row
-// that is refused for another reason proves nothing.
+// that is refused for another reason proves nothing. None of them may be
+// remembered as good.
 type refusal struct {
 	name   string
 	raw    string
@@ -45,6 +46,13 @@ func checkRefusals(t *testing.T, v *jwtauth.Verifier, rows []refusal) {
 			}
 			if c != (jwtauth.Claims{}) {
 				t.Error("a refused token gave claims")
+			}
+			known := v.CacheStats()
+			if _, again := v.Verify(background, row.raw); again == nil || again.Error() != err.Error() {
+				t.Errorf("the second time: %v", again)
+			}
+			if now := v.CacheStats(); now.Entries != known.Entries || now.Hits != known.Hits {
+				t.Errorf("a refused token is remembered: %+v, then %+v", known, now)
 			}
 		})
 	}

@@ -76,6 +76,12 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	return &app{handler: handler, store: store, logger: logger, meters: meters}, nil
 }
 
+// Memory for tokens already verified, in bytes: about 6,000 access tokens and 3,000 ID tokens.
+const (
+	accessTokenCache = 8 << 20
+	idTokenCache     = 4 << 20
+)
+
 // handlersConfig translates the configuration.
 func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtauth.RevocationSet, meters meters) (handlers.Config, error) {
 	issuer, err := jwtauth.NewIssuer(keys, jwtauth.IssuerConfig{
@@ -83,7 +89,9 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 		Audience: cfg.JWTAudience,
 		ClientID: config.ClientID,
 		TTL:      cfg.JWTTTL,
-		Now:      time.Now,
+
+		CacheBytes: idTokenCache,
+		Now:        time.Now,
 	})
 	if err != nil {
 		return handlers.Config{}, err
@@ -92,7 +100,9 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 		Issuer:   cfg.PublicURL.String(),
 		Audience: cfg.JWTAudience,
 		Revoked:  revocations.Revoked,
-		Now:      time.Now,
+
+		CacheBytes: accessTokenCache,
+		Now:        time.Now,
 	})
 	if err != nil {
 		return handlers.Config{}, err

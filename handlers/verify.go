@@ -1,0 +1,230 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"wxbridge/db"
+	"wxbridge/jwtauth"
+)
+
+// verify is forward-auth: a reverse proxy asks it whether a request may pass, and who sends it. It answers 2xx for a valid
+// token and for nothing else (FWD-01). The token alone decides, so that it works without the store (FWD-09); what the proxy
+// says of the original request only shapes the refusal (FWD-02).
+func (s *Server) verify(c *gin.Context) error {
+	c.Writer.Header()["Cache-Control"] = noStore
+	need, err := parseVerifyQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		return s.refuseVerify(c, need, jwtauth.SourceNone, err)
+	}
+	from, err := s.authenticate(c)
+	if err != nil {
+		return s.refuseVerify(c, need, from.source, err)
+	}
+	if !need.met(from.claims) {
+		return s.refuseVerify(c, need, from.source, errRequirement)
+	}
+	name := ""
+	if from.source == jwtauth.SourceCookie {
+		if name, err = s.keepAlive(c, from.claims); err != nil {
+			return s.refuseVerify(c, need, from.source, err)
+		}
+	}
+	if err := setIdentity(c.Writer.Header(), from.claims, name); err != nil {
+		return s.refuseVerify(c, need, from.source, err)
+	}
+	c.Status(http.StatusOK)
+	return nil
+}
+
+// noStore is the value of Cache-Control on every answer of the route. Nobody changes it.
+var noStore = []string{"no-store"}
+
+var errRequirement = &apiError{status: http.StatusForbidden, code: "access_denied",
+	description: "This account may not open this page."}
+
+// verifyQuery is what the proxy's configuration asks for in the query of /auth/verify.
+type verifyQuery struct {
+	redirect  bool     // send browsers to the login
+	roles     []string // any of them will do; none: any role or no role
+	providers []string // the same
+}
+
+// parseVerifyQuery refuses what it does not know, so that a misspelled requirement never lets everybody in.
+func parseVerifyQuery(raw string) (verifyQuery, error) {
+	var q verifyQuery
+	if raw == "" {
+		return q, nil
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return q, invalidRequest("The query of this address is malformed.")
+	}
+	for name, given := range values {
+		switch name {
+		case "redirect":
+			if len(given) != 1 || given[0] != "1" {
+				return verifyQuery{}, invalidRequest("The only value of redirect is 1.")
+			}
+			q.redirect = true
+		case "role":
+			q.roles, err = anyOf(given)
+		case "provider":
+			q.providers, err = anyOf(given)
+		default:
+			return verifyQuery{}, invalidRequest("The parameters known here are redirect, role and provider.")
+		}
+		if err != nil {
+			return verifyQuery{}, err
+		}
+	}
+	return q, nil
+}
+
+// anyOf takes role=a&role=b and role=a,b for the same.
+func anyOf(given []string) ([]string, error) {
+	var all []string
+	for _, list := range given {
+		for item := range strings.SplitSeq(list, ",") {
+			if item == "" {
+				return nil, invalidRequest("A role or provider that is required is empty.")
+			}
+			all = append(all, item)
+		}
+	}
+	return all, nil
+}
+
+func (q verifyQuery) met(claims jwtauth.Claims) bool {
+	return (q.roles == nil || slices.Contains(q.roles, claims.Role)) &&
+		(q.providers == nil || slices.Contains(q.providers, claims.Provider))
+}
+
+// keepAlive reads the caller's name from the ID token beside the access token, and renews whichever of the two cookies is
+// past half its life: one an answer, since proxies such as nginx pass only one Set-Cookie on.
+func (s *Server) keepAlive(c *gin.Context, claims jwtauth.Claims) (name string, err error) {
+	id, known := s.idClaims(c.Request, claims.Subject)
+	if known {
+		name = id.Nickname
+	}
+	renewAccess := s.due(claims)
+	if !renewAccess && !(known && s.due(jwtauth.Claims{IssuedAt: id.IssuedAt, ExpiresAt: id.ExpiresAt, AuthTime: id.AuthTime})) {
+		return name, nil
+	}
+	ctx, cancel := context.WithTimeout(c.Request.Context(), verifyStoreTime)
+	defer cancel()
+	fan, err := s.cfg.Store.Fan(ctx, claims.Subject)
+	switch {
+	case errors.Is(err, db.ErrNotFound):
+		return "", errBadCredential.because(err)
+	case err != nil:
+		s.warnVerify("a session could not be renewed for want of the store; its token goes on to its end", "cause", err.Error())
+		return name, nil
+	case fan.Status == db.StatusBlocked:
+		return "", errBlocked
+	}
+	if err := s.renewOne(c, sessionOf(claims, fan), renewAccess); err != nil {
+		s.warnVerify("a session could not be renewed; its token goes on to its end", "cause", err.Error())
+	}
+	return fan.Nickname, nil
+}
+
+func (s *Server) renewOne(c *gin.Context, n session, access bool) error {
+	if !access {
+		return s.setIDToken(c, n)
+	}
+	raw, _, err := s.accessToken(n)
+	if err == nil {
+		s.setTokenCookie(c, raw, s.cfg.TokenTTL)
+	}
+	return err
+}
+
+// verifyStoreTime bounds the wait for a store in trouble: the request would pass without it.
+const verifyStoreTime = 250 * time.Millisecond
+
+// idClaims are those of the ID-token cookie if it is good and of the same fan.
+func (s *Server) idClaims(r *http.Request, subject string) (jwtauth.IDClaims, bool) {
+	raw, ok := jwtauth.CookieToken(r, s.cookies.id)
+	if !ok {
+		return jwtauth.IDClaims{}, false
+	}
+	claims, err := s.cfg.Issuer.ReadIDToken(r.Context(), raw)
+	return claims, err == nil && claims.Subject == subject
+}
+
+// setIdentity sets the headers a proxy copies to the application: all of them always, or a client's own would get through
+// where one is missing (FWD-04).
+func setIdentity(header http.Header, claims jwtauth.Claims, name string) error {
+	values := &[...]string{claims.Subject, clipEncoded(name), claims.Provider, claims.OpenID, claims.Role}
+	for i, value := range values {
+		if i == 1 || headerSafe(value) {
+			continue
+		}
+		if values[i] = percentEncode(value); len(values[i]) > maxIdentity {
+			return errServer.because(errors.New("a claim is too long for an identity header"))
+		}
+	}
+	header["Remote-User"] = values[0:1:1]
+	header["Remote-Name"] = values[1:2:2]
+	header["X-Auth-Request-Provider"] = values[2:3:3]
+	header["X-Auth-Request-Openid"] = values[3:4:4]
+	header["X-Auth-Request-Role"] = values[4:5:5]
+	return nil
+}
+
+// maxIdentity bounds the value of an identity header, in bytes (FWD-05).
+const maxIdentity = 1024
+
+// headerSafe reports whether a value stands for itself in an identity header.
+func headerSafe(value string) bool {
+	for i := range len(value) {
+		if !unreserved(value[i]) {
+			return false
+		}
+	}
+	return len(value) <= maxIdentity
+}
+
+// unreserved are the characters that need no encoding in a URI (RFC 3986 §2.3).
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+func percentEncode(value string) string {
+	const hex = "0123456789ABCDEF"
+	b := make([]byte, 0, 3*len(value))
+	for i := range len(value) {
+		if c := value[i]; unreserved(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return string(b)
+}
+
+// clipEncoded percent-encodes a name and drops the characters that do not fit.
+func clipEncoded(name string) string {
+	if headerSafe(name) {
+		return name
+	}
+	for len(name) > maxIdentity {
+		name = clip(name, utf8.RuneCountInString(name)/2)
+	}
+	encoded := percentEncode(name)
+	for len(encoded) > maxIdentity {
+		_, last := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-last]
+		encoded = percentEncode(name)
+	}
+	return encoded
+}
