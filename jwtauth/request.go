@@ -92,10 +92,15 @@ func findToken(r *http.Request, cookieNames []string) (raw string, source Source
 // is [ErrNoToken]; several values, or a malformed one, match [ErrInvalid].
 func TokenFromAuthorization(values []string) (raw string, err error) {
 	raw, present, err := bearerToken(values)
-	if err == nil && !present {
-		err = ErrNoToken
+	switch {
+	case err != nil:
+		return "", err
+	case !present:
+		return "", ErrNoToken
+	case !isTokenText(raw):
+		return "", refusal("malformed authorization")
 	}
-	return raw, err
+	return raw, nil
 }
 
 // CookieToken returns the value of one cookie if it could be a token: it is there
