@@ -53,7 +53,7 @@ func (f *Forger) claimValues() {
 	}
 	scheme, host, _ := strings.Cut(iss, "://")
 	for _, other := range []string{"https://evil.example", iss + "/", iss + ".evil.example", iss + "@evil.example", iss + "#", iss + "?", iss + " ", " " + iss, iss + "\x00", iss + "\n", "\ufeff" + iss, iss + "/.",
-		strings.ToUpper(iss), strings.ToUpper(scheme) + "://" + host, scheme + "s://" + host, scheme + ":" + host, "//" + host, host, scheme + "://" + host + ":443", scheme + "://user@" + host, scheme + "://" + host + ".", iss[:len(iss)-1],
+		strings.ToUpper(iss), strings.ToUpper(scheme[:1]) + scheme[1:] + "://" + host, scheme + "s://" + host, scheme + ":" + host, "//" + host, host, scheme + "://" + host + ":443", scheme + "://user@" + host, scheme + "://" + host + ".", iss[:len(iss)-1],
 		strings.Replace(iss, "/", `\`, 1), strings.ReplaceAll(iss, "/", "%2f"), iss + "," + iss, iss + " " + iss, "*", ".*", "wxbridge", aud, strings.Repeat("a", 5000)} {
 		f.signed("iss "+strconv.Quote(cut(other)), h, c.with("iss", quote(other)))
 	}
