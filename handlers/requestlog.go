@@ -26,8 +26,15 @@ type Observer struct {
 
 // record is what is known of one request while it is answered, and what its line in the log will say. Only the request's own
 // goroutine touches it.
+//
+// It takes the place of gin's ResponseWriter, which passes through it: so it is at hand wherever the request is, for one
+// allocation.
 type record struct {
-	id     string
+	gin.ResponseWriter
+
+	id      string
+	headers [1]string // the id again, as a header's values
+
 	client string // "" until asked for
 
 	provider string
@@ -37,9 +44,7 @@ type record struct {
 	attrs    []slog.Attr
 }
 
-const recordKey = "wxbridge.record"
-
-func recordOf(c *gin.Context) *record { return c.MustGet(recordKey).(*record) }
+func recordOf(c *gin.Context) *record { return c.Writer.(*record) }
 
 type recordInContext struct{}
 
@@ -84,18 +89,20 @@ func (s *Server) accessLog(c *gin.Context) {
 		return
 	}
 	line := slog.NewRecord(end, r.level, "request", 0) // not LogAttrs, which would look up its caller
-	line.AddAttrs(slog.String("request_id", r.id),
+	attrs := append(make([]slog.Attr, 0, 8),           // all at once: the record makes room once
+		slog.String("request_id", r.id),
 		slog.String("method", loggable(c.Request.Method)),
 		slog.String("route", route),
 		slog.Int("status", status),
 		slog.Int64("duration_us", took.Microseconds()),
 		slog.String("client", s.clientOf(c)))
 	if r.provider != "" {
-		line.AddAttrs(slog.String("provider", r.provider))
+		attrs = append(attrs, slog.String("provider", r.provider))
 	}
 	if r.event != "" {
-		line.AddAttrs(slog.String("event", r.event))
+		attrs = append(attrs, slog.String("event", r.event))
 	}
+	line.AddAttrs(attrs...)
 	line.AddAttrs(r.attrs...)
 	_ = handler.Handle(ctx, line) // a log that cannot be written is no reason to fail a request
 }

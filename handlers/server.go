@@ -146,7 +146,9 @@ func (s *Server) Drain() { s.draining.Store(true) }
 
 func (s *Server) routes() {
 	r := s.engine
-	r.Use(s.requestID, s.accessLog, s.recoverPanic, s.secureHeaders, s.limitBody)
+	r.Use(s.requestID, s.accessLog, s.recoverPanic)
+	both(r, "/auth/verify", s.handle(s.verify)) // asked for every request of other sites: it goes without what pages need
+	r.Use(s.secureHeaders, s.limitBody)
 	r.NoRoute(s.handle(s.domainFile))
 	r.NoMethod(s.handle(func(*gin.Context) error { return errMethodNotAllowed }))
 
@@ -169,7 +171,6 @@ func (s *Server) routes() {
 	r.PATCH("/me", s.handle(s.patchMe))
 	r.DELETE("/me", s.handle(s.deleteMe))
 	r.GET("/me/export", s.handle(s.exportMe))
-	both(r, "/auth/verify", s.handle(s.verify))
 	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
 
 	// Operations.

@@ -194,9 +194,14 @@ func headerSafe(value string) bool {
 	return len(value) <= maxIdentity
 }
 
-// unreserved are the characters that need no encoding in a URI (RFC 3986 §2.3).
+// unreserved are the characters that need no encoding in a URI (RFC 3986 §2.3), as a bit for each of the first 64 and second
+// 64 characters of ASCII: this is asked for every byte of every identity.
 func unreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+	const (
+		low  = 1<<'-' | 1<<'.' | (1<<10-1)<<'0'
+		high = 1<<('_'-64) | 1<<('~'-64) | (1<<26-1)<<('A'-64) | (1<<26-1)<<('a'-64)
+	)
+	return uint64(low)>>c&1 != 0 || c >= 64 && uint64(high)>>(c-64)&1 != 0
 }
 
 func percentEncode(value string) string {

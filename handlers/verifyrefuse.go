@@ -16,6 +16,7 @@ import (
 // refuseVerify answers a request that may not pass. It is always JSON: a page of ours would be shown on another host, where
 // neither its links nor its styles lead anywhere.
 func (s *Server) refuseVerify(c *gin.Context, need verifyQuery, source jwtauth.Source, cause error) error {
+	s.secureHeaders(c)
 	answer := asAPIError(cause)
 	if answer.status != http.StatusUnauthorized {
 		return s.failVerify(c, answer, "")
