@@ -162,6 +162,14 @@ func runCommand(t testing.TB, log *logBuffer, args, env []string, stdout io.Writ
 	return end
 }
 
+// logged is the log once all that has happened so far is in it. Lines may wait a moment for others, but keep their order.
+func (p *product) logged(t testing.TB) string {
+	t.Helper()
+	id := p.get(t, "/healthz").header.Get("X-Request-Id")
+	waitFor(t, 10*time.Second, "the log", func() bool { return id != "" && strings.Contains(p.log.String(), id) })
+	return p.log.String()
+}
+
 // logBuffer keeps everything written to it.
 type logBuffer struct {
 	mu  sync.Mutex
