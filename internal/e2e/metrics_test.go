@@ -256,3 +256,26 @@ func TestExamples_TheDashboardFindsItsMetrics(t *testing.T) {
 		}
 	}
 }
+
+// docs/operations.md names every metric of ours, and no other.
+func TestDocs_TheMetricsAreTheDocumentedOnes(t *testing.T) {
+	content, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for _, name := range regexp.MustCompile("`(wxbridge_[a-z_]+)`").FindAllStringSubmatch(string(content), -1) {
+		documented[name[1]] = true
+	}
+	address := freeAddress(t)
+	p := startDev(t, nil, "WXBRIDGE_METRICS_LISTEN="+address, "WXBRIDGE_RATE_LIMIT=1000")
+	useEverything(t, p)
+	_, text := scrape(t, address)
+	exposed := map[string]bool{}
+	for _, name := range regexp.MustCompile(`(?m)^# TYPE (wxbridge_[a-z_]+) `).FindAllStringSubmatch(text, -1) {
+		exposed[name[1]] = true
+	}
+	if !maps.Equal(documented, exposed) {
+		t.Errorf("documented %v\n  exposed %v", slices.Sorted(maps.Keys(documented)), slices.Sorted(maps.Keys(exposed)))
+	}
+}
