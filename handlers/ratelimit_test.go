@@ -98,7 +98,7 @@ func TestSRV04_WhichRoutesAreLimited(t *testing.T) {
 			t.Errorf("%s: %d", route, w.Code)
 		}
 	}
-	for _, route := range []string{"GET /", "GET /me", "PATCH /me", "DELETE /me", "GET /me/export", "POST /logout", "GET /.well-known/jwks.json",
+	for _, route := range []string{"GET /", "GET /me", "PATCH /me", "DELETE /me", "GET /me/export", "POST /logout", "GET /auth/verify", "HEAD /auth/verify", "GET /.well-known/jwks.json",
 		"HEAD /.well-known/jwks.json", "GET /healthz", "GET /readyz", "GET /static/wxbridge.css", "GET /MP_verify_x.txt", "GET /nothing"} {
 		method, path, _ := strings.Cut(route, " ")
 		for range 3 {

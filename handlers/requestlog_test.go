@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -102,8 +103,11 @@ func TestLOG01_ARequestIsOneLine(t *testing.T) {
 	}
 }
 
-// Each row of the table in docs/operations.md, by what makes it happen.
+// Events of the table in docs/operations.md, by what makes them happen; rate_limited, config.loaded and those of two fans
+// have tests of their own.
 func TestLOG03_EachSecurityEventHasItsName(t *testing.T) {
+	operations, err := os.ReadFile("../docs/operations.md")
+	must(t, err)
 	for name, cause := range map[string]func(b *bridge, w *browser){
 		"login.ok":     func(b *bridge, w *browser) {},
 		"logout":       func(b *bridge, w *browser) { w.do("POST", "/logout", "", "Origin", b.url) },
@@ -136,6 +140,9 @@ func TestLOG03_EachSecurityEventHasItsName(t *testing.T) {
 			before := len(b.events(name))
 			cause(b, w)
 			events := b.events(name)
+			if !strings.Contains(string(operations), "`"+name+"`") {
+				t.Errorf("docs/operations.md does not name it")
+			}
 			if name != "login.ok" {
 				events = events[before:]
 			}
