@@ -201,7 +201,7 @@ func sign(key Key, header string, payload any) (string, error) {
 	token = append(token, header...)
 	token = append(token, '.')
 	token = base64.RawURLEncoding.AppendEncode(token, claims)
-	signature, err := key.m.method.Sign(string(token), key.m.private)
+	signature, err := key.m.sign(string(token))
 	if err != nil {
 		return "", fmt.Errorf("jwtauth: sign: %w", err)
 	}

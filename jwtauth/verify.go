@@ -81,7 +81,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := key.m.method.Verify(parts.signed, parts.signature, key.m.public); err != nil {
+	if err := key.m.verify(parts.signed, parts.signature); err != nil {
 		return Claims{}, refusal("signature does not match")
 	}
 	claims, notBefore, err := v.parseClaims(parts.payload)
@@ -98,8 +98,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 }
 
 // key finds the key that kid names and holds the token to that key's algorithm.
-// Keys are only ever of the kinds methodFor lists, so the algorithms are a fixed
-// list that no token can extend (RFC 8725 §3.1).
+// Keys are only ever HS256 or of the kinds methodFor lists, so the algorithms are a
+// fixed list that no token can extend (RFC 8725 §3.1).
 func (v *Verifier) key(ctx context.Context, h header) (Key, error) {
 	key, err := v.keys.Key(ctx, h.kid)
 	switch {

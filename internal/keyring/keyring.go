@@ -46,7 +46,7 @@ func Open(ctx context.Context, store db.KeyStore, box *seal.Box, now func() time
 }
 
 func addFirst(ctx context.Context, store db.KeyStore, box *seal.Box, now time.Time) (db.KeyRow, error) {
-	key, err := jwtauth.GenerateKey()
+	key, err := jwtauth.GenerateKey(jwtauth.ES256)
 	if err != nil {
 		return db.KeyRow{}, err
 	}
