@@ -280,14 +280,32 @@ func NewKeySet(signing Key, verifying ...Key) (*KeySet, error) {
 	return s, nil
 }
 
+// NewVerifyingKeySet makes a set that verifies only, for a service that is given
+// its keys instead of fetching them.
+func NewVerifyingKeySet(keys ...Key) (*KeySet, error) {
+	s := &KeySet{}
+	if err := s.ReplaceVerifying(keys...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // Replace exchanges all keys at once. On an error the set stays as it was.
 func (s *KeySet) Replace(signing Key, verifying ...Key) error {
 	if !signing.canSign() {
 		return errors.New("jwtauth: signing key has no private part")
 	}
-	state := &keySetState{signing: signing, byID: map[string]Key{signing.ID(): signing}}
-	all := []Key{signing}
-	for _, k := range verifying {
+	return s.replace(signing, append([]Key{signing}, verifying...))
+}
+
+// ReplaceVerifying is Replace for a process that has lost its signing key: until
+// the next Replace, issuers fail with [ErrNoSigningKey].
+func (s *KeySet) ReplaceVerifying(verifying ...Key) error { return s.replace(Key{}, verifying) }
+
+func (s *KeySet) replace(signing Key, keys []Key) error {
+	state := &keySetState{signing: signing, byID: map[string]Key{}}
+	var all []Key
+	for _, k := range keys {
 		if k.m == nil {
 			return errors.New("jwtauth: empty key in key set")
 		}
@@ -318,7 +336,7 @@ func (s *KeySet) Key(_ context.Context, kid string) (Key, error) {
 	return k, nil
 }
 
-// Signing returns the key that signs now.
+// Signing returns the key that signs now; the zero Key if there is none.
 func (s *KeySet) Signing() Key { return s.current.Load().signing }
 
 // JWKS returns the set's public keys as a JWK Set (RFC 7517), the signing key

@@ -115,10 +115,15 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go app.keepHouse(background)
+	go app.followKeys(background)
+	if cfg.SecretPrevious != "" {
+		go app.reseal(background)
+	}
 	fmt.Fprintf(e.stdout, "bridge: %s\nsimulator: %s\n", urlOf(bridge), simulatorURL) // both listeners take connections by now
 	err = serveSites(ctx, logger, 0,
 		site{listener: bridge, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain},
 		site{listener: simulated, server: newSimulatorServer(sim, logger)}) // last: the bridge's open requests still ask it
+	cancel()
 	return errors.Join(err, app.close())
 }
 
