@@ -185,6 +185,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(childPath); path != "" {
 		os.Exit(firstStart(path))
 	}
+	if path := os.Getenv(rotatingPath); path != "" {
+		os.Exit(rotateForEver(path))
+	}
 	os.Exit(m.Run())
 }
 
@@ -219,7 +222,7 @@ func TestKEY06_AFirstStartKilledAtAnyMomentLeavesAStoreThatStarts(t *testing.T) 
 		must(t, child.Start())
 		lines := bufio.NewScanner(out)
 		lines.Scan() // it has begun
-		kill := time.AfterFunc(time.Duration(round)*60*time.Microsecond, func() { _ = child.Process.Kill() })
+		kill := time.AfterFunc(time.Duration(round)*200*time.Microsecond, func() { _ = child.Process.Kill() })
 		answered := ""
 		if lines.Scan() {
 			answered = lines.Text()
