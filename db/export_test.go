@@ -108,5 +108,6 @@ func Statements() map[string]string {
 		"forget refresh token": forgetRefreshToken, "delete identities": deleteIdentities,
 		"delete aliases": deleteAliases, "delete fan": deleteFan, "prune revocations": pruneRevocations,
 		"revocations": selectRevocations,
+		"sealed":      selectSealed, "reseal session key": resealSessionKey, "reseal refresh token": resealRefreshToken,
 	}
 }

@@ -197,10 +197,24 @@ func TestKEY06_ProcessesStartedAtOnceAgreeOnTheFirstKey(t *testing.T) {
 }
 
 func addFirstKey(store db.Store) error {
-	key, err := store.AddFirstKey(context.Background(), db.KeyRow{ID: fmt.Sprintf("kid-%d", os.Getpid()), Alg: "ES256",
-		PrivateSealed: []byte("sealed"), CreatedAt: time.Now(), ActiveAt: time.Now()})
+	key, err := firstKey(store, db.KeyRow{ID: fmt.Sprintf("kid-%d", os.Getpid()), Alg: "ES256",
+		Sealed: []byte("sealed"), CreatedAt: time.Now(), ActiveAt: time.Now()})
 	fmt.Println(key.ID)
 	return err
+}
+
+// firstKey stores the key if there is none yet, and returns the first there is.
+func firstKey(store db.Store, key db.KeyRow) (db.KeyRow, error) {
+	keys, err := store.ChangeKeys(context.Background(), func(rows []db.KeyRow) ([]db.KeyRow, error) {
+		if len(rows) == 0 {
+			rows = []db.KeyRow{key}
+		}
+		return rows, nil
+	})
+	if err != nil {
+		return db.KeyRow{}, err
+	}
+	return keys[0], nil
 }
 
 func TestKEY06_AKillDuringTheFirstStartLeavesAStoreThatStarts(t *testing.T) {
@@ -216,7 +230,7 @@ func TestKEY06_AKillDuringTheFirstStartLeavesAStoreThatStarts(t *testing.T) {
 		cmd.Wait()
 		timer.Stop()
 		store := open(t, "sqlite://"+path, time.Now)
-		key, err := store.AddFirstKey(context.Background(), db.KeyRow{ID: "mine", Alg: "ES256", PrivateSealed: []byte("sealed"),
+		key, err := firstKey(store, db.KeyRow{ID: "mine", Alg: "ES256", Sealed: []byte("sealed"),
 			CreatedAt: time.Now()})
 		if err != nil {
 			t.Fatal(err)

@@ -179,6 +179,7 @@ func (c readerConnector) Driver() driver.Driver                        { return 
 // readStatements are prepared once, for all readers.
 type readStatements struct {
 	ping, fan, fanByIdentity, identities, aliases, keys, revocations *sql.Stmt
+	sealed                                                           *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -190,6 +191,7 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectIdentities:    &s.identities,
 		selectAliases:       &s.aliases,
 		selectKeys:          &s.keys,
+		selectSealed:        &s.sealed,
 		selectRevocations:   &s.revocations,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
@@ -210,7 +212,9 @@ type writeStatements struct {
 	insertIdentity, updateIdentity, relinkIdentity, moveIdentities *statement
 	forgetRefreshToken, deleteIdentities                           *statement
 	selectAliases, insertAlias, moveAliases, deleteAliases         *statement
-	firstKey, insertKey, upsertRevocation, pruneRevocations        *statement
+	upsertRevocation, pruneRevocations                             *statement
+	selectKeys, upsertKey, deleteKey                               *statement
+	resealSessionKey, resealRefreshToken                           *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -239,8 +243,11 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		insertAlias:        &s.insertAlias,
 		moveAliases:        &s.moveAliases,
 		deleteAliases:      &s.deleteAliases,
-		selectOneKey:       &s.firstKey,
-		insertKey:          &s.insertKey,
+		selectKeys:         &s.selectKeys,
+		upsertKey:          &s.upsertKey,
+		deleteKey:          &s.deleteKey,
+		resealSessionKey:   &s.resealSessionKey,
+		resealRefreshToken: &s.resealRefreshToken,
 		upsertRevocation:   &s.upsertRevocation,
 		pruneRevocations:   &s.pruneRevocations,
 	} {

@@ -14,6 +14,7 @@ import (
 type Store interface {
 	FanStore
 	KeyStore
+	SealedStore
 	RevocationStore
 
 	// Ping reports whether the store can read and write right now; the error

@@ -209,8 +209,9 @@ func benchBridge(b *testing.B, upstream string, fans int) http.Handler {
 
 	box, err := seal.New([]byte(strings.Repeat("0123456789abcdef", 2)))
 	must(b, err)
-	keys, err := keyring.Open(ctx, store, box, time.Now)
+	ring, err := keyring.Open(ctx, store, box, keyring.Options{Now: time.Now})
 	must(b, err)
+	keys := ring.Keys()
 	pages, err := templates.New()
 	must(b, err)
 	base := mustURL(b, upstream)

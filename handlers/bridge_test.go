@@ -101,8 +101,9 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	t.Cleanup(func() { _ = b.store.Close() })
 	box, err := seal.New([]byte(strings.Repeat("0123456789abcdef", 2)))
 	must(t, err)
-	keys, err := keyring.Open(ctx, b.store, box, b.clock.Now)
+	ring, err := keyring.Open(ctx, b.store, box, keyring.Options{Now: b.clock.Now})
 	must(t, err)
+	keys := ring.Keys()
 	pages, err := templates.New()
 	must(t, err)
 

@@ -17,7 +17,7 @@ import (
 
 // jwks publishes the public keys.
 func (s *Server) jwks(c *gin.Context) error {
-	c.Header("Cache-Control", "public, max-age="+strconv.Itoa(int(s.cfg.JWKSMaxAge/time.Second)))
+	c.Header("Cache-Control", "public, max-age="+strconv.Itoa(int(s.cfg.JWKSFresh()/time.Second)))
 	c.Data(http.StatusOK, "application/jwk-set+json", s.cfg.Keys.JWKS())
 	return nil
 }

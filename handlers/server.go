@@ -34,9 +34,10 @@ type Config struct {
 	TermsURL      string   // linked from the register page if set
 	ImageOrigins  []string // origins of avatars, which the home page may load
 
-	TokenTTL   time.Duration // life of an access token, as the Issuer was told
-	SessionTTL time.Duration // how long after a login its cookie may still be renewed
-	JWKSMaxAge time.Duration // what JWKS answers allow caches
+	TokenTTL   time.Duration        // life of an access token, as the Issuer was told
+	SessionTTL time.Duration        // how long after a login its cookie may still be renewed
+	JWKSMaxAge time.Duration        // what JWKS answers allow caches
+	JWKSFresh  func() time.Duration // the same where it depends on the moment; default JWKSMaxAge, always
 
 	OfficialAccounts []OfficialAccount
 	MiniPrograms     []MiniProgram
@@ -191,6 +192,10 @@ func (c *Config) check() error {
 	}
 	if c.DefaultReturnTo == "" {
 		c.DefaultReturnTo = "/"
+	}
+	if c.JWKSFresh == nil {
+		fixed := c.JWKSMaxAge
+		c.JWKSFresh = func() time.Duration { return fixed }
 	}
 	var faults []error
 	require := func(ok bool, what string) {

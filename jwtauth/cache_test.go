@@ -170,7 +170,7 @@ func TestCacheOverARemoteKeySet(t *testing.T) {
 	b.publish(w.keys, "max-age=600")
 	c.clock.advance(time.Minute)
 	c.expect(t, raw, nil, 1) // the fetched key is the same
-	fresh, err := jwtauth.GenerateKey()
+	fresh, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	must(t, w.keys.Replace(fresh))
 	c.clock.advance(11 * time.Minute)
@@ -365,7 +365,7 @@ func TestCacheUnderRotationAndRevocation(t *testing.T) {
 		})
 	}
 	for i := range 32 {
-		next, err := jwtauth.GenerateKey()
+		next, err := jwtauth.GenerateKey(jwtauth.ES256)
 		must(t, err)
 		must(t, w.keys.Replace(next, old))
 		c.revoked.RevokeSession(fmt.Sprint("session-", 2*i+1), noon.Add(2*time.Hour))

@@ -17,6 +17,10 @@ var (
 	// ErrUnknownKey is a [KeySource]'s answer for a kid it has no key for.
 	ErrUnknownKey = errors.New("jwtauth: unknown key")
 
+	// ErrNoSigningKey is an [Issuer]'s answer while its key set has no key to sign
+	// with.
+	ErrNoSigningKey = errors.New("jwtauth: no signing key")
+
 	// ErrUnavailable says that a token could not be judged because its key could
 	// not be fetched. It is no verdict on the token: answer 503, not 401.
 	ErrUnavailable = errors.New("jwtauth: keys are unavailable")

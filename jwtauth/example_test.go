@@ -86,7 +86,7 @@ func Example_gin() {
 
 // A token can be checked without any middleware, here by the bridge itself.
 func ExampleVerifier_Verify() {
-	key, err := jwtauth.GenerateKey()
+	key, err := jwtauth.GenerateKey(jwtauth.ES256)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func exampleLogin() jwtauth.Claims {
 // exampleBridge stands for a running bridge; it gives its JWK Set's address and
 // a token of a fan.
 func exampleBridge() (jwksURL, token string) {
-	key, err := jwtauth.GenerateKey()
+	key, err := jwtauth.GenerateKey(jwtauth.ES256)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,7 +9,7 @@ func VerifySignature(k Key, raw string) error {
 	if err != nil {
 		return errors.Join(errors.New("not a JWS"), err)
 	}
-	return k.m.method.Verify(p.signed, p.signature, k.m.public)
+	return k.m.verify(p.signed, p.signature)
 }
 
 // DecodeJWKS is what a RemoteKeySet does with an answer.

@@ -25,7 +25,7 @@ import (
 
 func TestJWXVerifiesOurTokensWithOurJWKS(t *testing.T) {
 	w := newWorld(t)
-	next, err := jwtauth.GenerateKey()
+	next, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	must(t, w.keys.Replace(next, w.keys.Signing()))
 	set, err := jwk.Parse(w.keys.JWKS())
@@ -48,14 +48,16 @@ func TestJWXVerifiesOurTokensWithOurJWKS(t *testing.T) {
 }
 
 func TestOurKidIsTheThumbprintJWXComputes(t *testing.T) {
-	key, err := jwtauth.GenerateKey()
-	must(t, err)
-	theirs, err := jwk.Import(key.Public())
-	must(t, err)
-	sum, err := theirs.Thumbprint(crypto.SHA256)
-	must(t, err)
-	if want := base64.RawURLEncoding.EncodeToString(sum); key.ID() != want {
-		t.Errorf("got %s, want %s", key.ID(), want)
+	for _, alg := range []string{jwtauth.ES256, jwtauth.EdDSA, jwtauth.RS256} {
+		key, err := jwtauth.GenerateKey(alg)
+		must(t, err)
+		theirs, err := jwk.Import(key.Public())
+		must(t, err)
+		sum, err := theirs.Thumbprint(crypto.SHA256)
+		must(t, err)
+		if want := base64.RawURLEncoding.EncodeToString(sum); key.ID() != want {
+			t.Errorf("%s: got %s, want %s", alg, key.ID(), want)
+		}
 	}
 }
 

@@ -115,6 +115,9 @@ func (i *Issuer) AccessToken(c Claims) (raw string, out Claims, err error) {
 	c.AuthTime = c.AuthTime.UTC().Truncate(time.Second)
 	c.Issuer, c.Audience, c.ClientID, c.ID = i.c.Issuer, i.c.Audience, i.c.ClientID, rand.Text()
 	key := i.keys.Signing()
+	if !key.canSign() {
+		return "", Claims{}, ErrNoSigningKey
+	}
 	raw, err = sign(key, key.m.accessHeader, accessPayload{
 		Iss: c.Issuer, Sub: c.Subject, Aud: c.Audience, ClientID: c.ClientID, Jti: c.ID, Sid: c.SessionID,
 		Exp: c.ExpiresAt.Unix(), Iat: c.IssuedAt.Unix(), AuthTime: c.AuthTime.Unix(),
@@ -147,6 +150,9 @@ func (i *Issuer) IDToken(c IDClaims) (raw string, err error) {
 		Nickname: c.Nickname, Picture: c.Picture,
 	}
 	key := i.keys.Signing()
+	if !key.canSign() {
+		return "", ErrNoSigningKey
+	}
 	for _, shorten := range []func(){func() {}, func() { p.Picture = "" }, func() { p.Nickname = "" }} {
 		shorten()
 		if raw, err = sign(key, key.m.idHeader, p); err != nil || len(raw) <= MaxIDTokenBytes {
@@ -210,7 +216,7 @@ func sign(key Key, header string, payload any) (string, error) {
 	token = append(token, header...)
 	token = append(token, '.')
 	token = base64.RawURLEncoding.AppendEncode(token, claims)
-	signature, err := key.m.method.Sign(string(token), key.m.private)
+	signature, err := key.m.sign(string(token))
 	if err != nil {
 		return "", fmt.Errorf("jwtauth: sign: %w", err)
 	}

@@ -216,7 +216,7 @@ func TestTOK06_EqualAudiencesAreRefused(t *testing.T) {
 func TestIssuerSignsWithTheKeyOfTheMoment(t *testing.T) {
 	w := newWorld(t)
 	before := w.accessToken(t)
-	next, err := jwtauth.GenerateKey()
+	next, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	must(t, w.keys.Replace(next, w.keys.Signing()))
 	after := w.accessToken(t)

@@ -20,12 +20,16 @@ const maxRemoteKeys = 100
 // strictBase64 is base64url without padding (RFC 7515 §2) and without spare bits.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// encodeJWKS writes a JWK Set of public keys (RFC 7517 §5).
+// encodeJWKS writes a JWK Set of public keys (RFC 7517 §5). Symmetric keys have no
+// public part and are left out.
 func encodeJWKS(keys []Key) ([]byte, error) {
 	set := struct {
 		Keys []publicJWK `json:"keys"`
 	}{Keys: make([]publicJWK, 0, len(keys))}
 	for _, k := range keys {
+		if k.m.public == nil {
+			continue
+		}
 		j, err := newPublicJWK(k.m.public)
 		if err != nil {
 			return nil, err
@@ -68,12 +72,21 @@ func newPublicJWK(public crypto.PublicKey) (publicJWK, error) {
 }
 
 // thumbprint is RFC 7638: the hash of the required members in alphabetical order.
-func thumbprint(k *ecdsa.PublicKey) (string, error) {
-	j, err := newPublicJWK(k)
+func thumbprint(public crypto.PublicKey) (string, error) {
+	j, err := newPublicJWK(public)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256([]byte(`{"crv":"` + j.Crv + `","kty":"` + j.Kty + `","x":"` + j.X + `","y":"` + j.Y + `"}`))
+	var members string
+	switch j.Kty {
+	case "EC":
+		members = `{"crv":"` + j.Crv + `","kty":"EC","x":"` + j.X + `","y":"` + j.Y + `"}`
+	case "OKP": // RFC 8037 §2
+		members = `{"crv":"` + j.Crv + `","kty":"OKP","x":"` + j.X + `"}`
+	case "RSA":
+		members = `{"e":"` + j.E + `","kty":"RSA","n":"` + j.N + `"}`
+	}
+	sum := sha256.Sum256([]byte(members))
 	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 

@@ -24,7 +24,7 @@ import (
 func TestGenerateKeyMakesDistinctES256Keys(t *testing.T) {
 	seen := map[string]bool{}
 	for range 50 {
-		k, err := jwtauth.GenerateKey()
+		k, err := jwtauth.GenerateKey(jwtauth.ES256)
 		must(t, err)
 		public, ok := k.Public().(*ecdsa.PublicKey)
 		if !ok || public.Curve != elliptic.P256() || k.Alg() != jwtauth.ES256 || seen[k.ID()] || len(k.ID()) != 43 {
@@ -35,7 +35,7 @@ func TestGenerateKeyMakesDistinctES256Keys(t *testing.T) {
 }
 
 func TestPrivateKeySurvivesStorage(t *testing.T) {
-	k, err := jwtauth.GenerateKey()
+	k, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	der, err := k.MarshalPrivate()
 	must(t, err)
@@ -117,7 +117,7 @@ func TestKEY03_JWKSHasExactlyThePublicMembers(t *testing.T) {
 // A coordinate that begins with a zero byte is one in 256; each must keep its length.
 func TestJWKSCoordinatesAreAlways32Bytes(t *testing.T) {
 	for range 600 {
-		k, err := jwtauth.GenerateKey()
+		k, err := jwtauth.GenerateKey(jwtauth.ES256)
 		must(t, err)
 		keys, err := jwtauth.NewKeySet(k)
 		must(t, err)
@@ -162,7 +162,7 @@ func TestKeySetRefusesWhatCannotWork(t *testing.T) {
 	w := newWorld(t)
 	public, err := jwtauth.NewPublicKey("k", &w.private.PublicKey)
 	must(t, err)
-	other, err := jwtauth.GenerateKey()
+	other, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	der, err := other.MarshalPrivate()
 	must(t, err)

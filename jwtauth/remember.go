@@ -214,7 +214,7 @@ func (e *remembered[C]) keyStillGood(ctx context.Context, keys KeySource) (bool,
 		return false, err
 	case key.m == made:
 		return true, nil
-	case !samePublicKey(Key{made}, key):
+	case !sameKey(Key{made}, key):
 		return false, nil
 	}
 	e.key.Store(key.m) // the same key, read anew

@@ -233,7 +233,7 @@ func TestMadeUpKidsCostAFewFetchesThenOneAnInterval(t *testing.T) {
 	}
 
 	// In the middle of the flood the bridge signs with a key nobody has seen.
-	next, err := jwtauth.GenerateKey()
+	next, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	must(t, w.keys.Replace(next, w.keys.Signing()))
 	waited := time.Duration(0)
@@ -273,7 +273,7 @@ func TestRotationFailsNoRequest(t *testing.T) {
 	}
 	check("before")
 	old := w.keys.Signing()
-	next, err := jwtauth.GenerateKey()
+	next, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	must(t, w.keys.Replace(old, next))
 	check("published, not yet signing")
@@ -283,7 +283,7 @@ func TestRotationFailsNoRequest(t *testing.T) {
 	c.advance(11 * time.Minute)
 	check("a while later")
 
-	sudden, err := jwtauth.GenerateKey()
+	sudden, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	c.advance(11 * time.Second)
 	must(t, w.keys.Replace(sudden, next, old))
@@ -298,7 +298,7 @@ func TestAWithdrawnKeyIsRefusedOnceMaxAgeIsOver(t *testing.T) {
 	old := w.keys.Signing()
 	_, err := remote.Key(background, old.ID())
 	must(t, err)
-	next, err := jwtauth.GenerateKey()
+	next, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	must(t, w.keys.Replace(next))
 	c.advance(10 * time.Minute)

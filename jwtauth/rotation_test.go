@@ -33,7 +33,7 @@ func freshKey(t testing.TB, alg string) jwtauth.Key {
 		must(t, err)
 		return signingKey(t, "rsa-"+rand.Text(), private)
 	default:
-		key, err := jwtauth.GenerateKey()
+		key, err := jwtauth.GenerateKey(jwtauth.ES256)
 		must(t, err)
 		return key
 	}
@@ -242,7 +242,7 @@ func TestAKeyPublishedWhileAFetchIsUnderWayIsFound(t *testing.T) {
 		first := make(chan error)
 		go func() { _, err := remote.Key(background, "made-up"); first <- err }()
 		time.Sleep(time.Second / 2) // the answer to this fetch is on its way
-		next, err := jwtauth.GenerateKey()
+		next, err := jwtauth.GenerateKey(jwtauth.ES256)
 		must(t, err)
 		must(t, w.keys.Replace(next, w.keys.Signing()))
 		server.publish(w.keys)
@@ -296,7 +296,7 @@ func TestAWithdrawnKeyIsRefusedWithinMaxAgeByABusyService(t *testing.T) {
 	b.publish(w.keys, "max-age=600")
 	remote, c := b.start(t, jwtauth.RemoteOptions{})
 	must(t, remote.Ready(background))
-	next, err := jwtauth.GenerateKey()
+	next, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	must(t, w.keys.Replace(next))
 	waitUntil(t, func() bool {
@@ -329,7 +329,7 @@ func TestAnIdleServiceAsksBeforeItUsesOldKeys(t *testing.T) {
 	c.advance(10 * time.Minute)
 	_, err := remote.Key(background, kid)
 	must(t, err) // the bridge is down
-	next, err := jwtauth.GenerateKey()
+	next, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	must(t, w.keys.Replace(next))
 	b.publish(w.keys, "max-age=600")
@@ -377,7 +377,7 @@ func TestAgeIsTakenOffMaxAge(t *testing.T) {
 		})
 		remote, c := b.start(t, jwtauth.RemoteOptions{})
 		must(t, remote.Ready(background))
-		next, err := jwtauth.GenerateKey()
+		next, err := jwtauth.GenerateKey(jwtauth.ES256)
 		must(t, err)
 		must(t, w.keys.Replace(next))
 		c.advance(fresh - time.Nanosecond)

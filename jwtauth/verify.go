@@ -132,15 +132,15 @@ func openSigned(ctx context.Context, keys KeySource, raw, typ string) (payload [
 	if key, err = findKey(ctx, keys, h); err != nil {
 		return nil, Key{}, err
 	}
-	if err := key.m.method.Verify(parts.signed, parts.signature, key.m.public); err != nil {
+	if err := key.m.verify(parts.signed, parts.signature); err != nil {
 		return nil, Key{}, refusal("signature does not match")
 	}
 	return parts.payload, key, nil
 }
 
 // findKey finds the key that kid names and holds the token to that key's algorithm.
-// Keys are only ever of the kinds methodFor lists, so the algorithms are a fixed
-// list that no token can extend (RFC 8725 §3.1).
+// Keys are only ever HS256 or of the kinds methodFor lists, so the algorithms are a
+// fixed list that no token can extend (RFC 8725 §3.1).
 func findKey(ctx context.Context, keys KeySource, h header) (Key, error) {
 	key, err := keys.Key(ctx, h.kid)
 	switch {

@@ -99,19 +99,6 @@ var concurrencyTests = []test{
 		}
 	}},
 
-	{"KEY-06 of first keys at once one is stored", func(f *fixture) {
-		keys := atOnce(f, 10, func(n int) (db.KeyRow, error) {
-			return f.AddFirstKey(f.Context(), db.KeyRow{ID: fmt.Sprintf("kid-%d", n), Alg: "ES256",
-				PrivateSealed: []byte{byte(n)}, CreatedAt: f.clock.Now(), ActiveAt: f.clock.Now()})
-		})
-		stored, err := f.Keys(f.Context())
-		f.is("Keys", err, nil)
-		f.same("number stored", len(stored), 1)
-		for _, key := range keys {
-			f.same("key returned", key, stored[0])
-		}
-	}},
-
 	{"callers who give up spoil nothing for the others", func(f *fixture) {
 		gone, cancel := context.WithCancel(f.Context())
 		cancel()

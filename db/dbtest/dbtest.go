@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"fan", fanTests},
 		{"erase", eraseTests},
 		{"key", keyTests},
+		{"sealed", sealedTests},
 		{"revocation", revocationTests},
 		{"concurrency", concurrencyTests},
 		{"close", closeTests},

@@ -8,43 +8,6 @@ import (
 	"wxbridge/db"
 )
 
-var keyTests = []test{
-	{"a new store has no key", func(f *fixture) {
-		keys, err := f.Keys(f.Context())
-		f.is("Keys", err, nil)
-		f.same("keys", keys, []db.KeyRow{})
-	}},
-
-	{"the first key comes back as it went in", func(f *fixture) {
-		key := db.KeyRow{ID: "kid-1", Alg: "ES256", PrivateSealed: []byte("\x00sealed\xff"), CreatedAt: f.clock.Now(),
-			ActiveAt: f.clock.Now().Add(time.Minute)}
-		want := key
-		want.CreatedAt, want.ActiveAt = f.clock.stored(), f.clock.stored().Add(time.Minute)
-		got, err := f.AddFirstKey(f.Context(), key)
-		f.is("AddFirstKey", err, nil)
-		f.same("returned", got, want)
-		keys, err := f.Keys(f.Context())
-		f.is("Keys", err, nil)
-		f.same("stored", keys, []db.KeyRow{want})
-	}},
-
-	{"KEY-06 a second first key is not stored", func(f *fixture) {
-		first := db.KeyRow{ID: "kid-1", Alg: "ES256", PrivateSealed: []byte("one"), CreatedAt: f.clock.stored(),
-			ActiveAt: f.clock.stored()}
-		_, err := f.AddFirstKey(f.Context(), first)
-		f.is("AddFirstKey", err, nil)
-		second := first
-		second.ID, second.PrivateSealed = "kid-0", []byte("two")
-		second.CreatedAt = first.CreatedAt.Add(-time.Hour)
-		got, err := f.AddFirstKey(f.Context(), second)
-		f.is("AddFirstKey", err, nil)
-		f.same("returned", got, first)
-		keys, err := f.Keys(f.Context())
-		f.is("Keys", err, nil)
-		f.same("stored", keys, []db.KeyRow{first})
-	}},
-}
-
 var revocationTests = []test{
 	{"revocations come back until they expire", func(f *fixture) {
 		session := db.Revocation{Kind: db.RevokedSession, Value: "sid-1", ExpiresAt: f.clock.stored().Add(time.Hour)}

@@ -31,7 +31,7 @@ type bridge struct {
 
 func newBridge(t *testing.T) *bridge {
 	t.Helper()
-	key, err := jwtauth.GenerateKey()
+	key, err := jwtauth.GenerateKey(jwtauth.ES256)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,8 @@ import (
 type app struct {
 	handler *handlers.Server
 	store   db.Store
+	box     *seal.Box
+	keys    *keyring.Keyring
 	logger  *slog.Logger
 	meters  meters
 }
@@ -40,9 +42,9 @@ func avatarOrigins() []string { return []string{"https://thirdwx.qlogo.cn", "htt
 // newApp opens the store and builds everything on top of it. The revocations are loaded before it returns, and so before
 // the first request (TOK-10).
 func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOptions) (_ *app, err error) {
-	box, err := seal.New([]byte(cfg.Secret.Reveal()))
+	box, err := newBox(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("use %sSECRET: %w", config.Prefix, err)
+		return nil, err
 	}
 	meters := newMeters(cfg)
 	store, err := db.Open(ctx, cfg.Database, time.Now, meters.store()...)
@@ -54,7 +56,7 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 			store.Close()
 		}
 	}()
-	keys, err := keyring.Open(ctx, store, box, time.Now)
+	keys, err := keyring.Open(ctx, store, box, keyOptions(cfg, logger))
 	if err != nil {
 		return nil, err
 	}
@@ -62,18 +64,19 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	if err != nil {
 		return nil, err
 	}
-	hc, err := handlersConfig(cfg, keys, revocations, meters)
+	hc, err := handlersConfig(cfg, keys.Keys(), revocations, meters)
 	if err != nil {
 		return nil, err
 	}
 	hc.Store, hc.Box, hc.Logger, hc.Dev = store, box, logger, o.dev
+	hc.JWKSFresh = keys.JWKSMaxAge
 	hc.ImageOrigins = append(avatarOrigins(), o.imageOrigins...)
 	meters.watch(hc)
 	handler, err := handlers.New(hc)
 	if err != nil {
 		return nil, err
 	}
-	return &app{handler: handler, store: store, logger: logger, meters: meters}, nil
+	return &app{handler: handler, store: store, box: box, keys: keys, logger: logger, meters: meters}, nil
 }
 
 // Memory for tokens already verified, in bytes: about 6,000 access tokens and 3,000 ID tokens.

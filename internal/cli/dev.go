@@ -119,12 +119,17 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go app.keepHouse(background)
+	go app.followKeys(background)
+	if cfg.SecretPrevious != "" {
+		go app.reseal(background)
+	}
 	fmt.Fprintf(e.stdout, "bridge: %s\nsimulator: %s\n", urlOf(bridge), simulatorURL) // both listeners take connections by now
 	sites := []site{
 		{listener: bridge, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain},
 		{listener: simulated, server: newSimulatorServer(sim, logger)}, // after the bridge, whose open requests still ask it
 	}
 	err = serveSites(ctx, logger, 0, append(sites, metrics...)...)
+	cancel()
 	return errors.Join(err, app.close())
 }
 

@@ -57,8 +57,13 @@ func (e *env) serveBridge(ctx context.Context, cfg config.Config, listener net.L
 	background, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go app.keepHouse(background)
+	go app.followKeys(background)
+	if cfg.SecretPrevious != "" {
+		go app.reseal(background)
+	}
 	bridge := site{listener: listener, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain}
 	err = serveSites(ctx, logger, drainPause, append([]site{bridge}, metrics...)...)
+	cancel()
 	err = errors.Join(err, app.close())
 	if err == nil {
 		logger.Info("stopped")

@@ -20,7 +20,6 @@ import (
 	"wxbridge/db"
 	"wxbridge/internal/config"
 	"wxbridge/internal/keyring"
-	"wxbridge/internal/seal"
 	"wxbridge/jwtauth"
 )
 
@@ -116,7 +115,7 @@ func (e *env) inspectKeys(ctx context.Context, jwksURL string) (inspectionKeys, 
 
 // storedKeys reads the keys of the bridge's own database.
 func storedKeys(ctx context.Context, cfg config.Config) (jwtauth.KeySource, error) {
-	box, err := seal.New([]byte(cfg.Secret.Reveal()))
+	box, err := newBox(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -125,14 +124,7 @@ func storedKeys(ctx context.Context, cfg config.Config) (jwtauth.KeySource, erro
 		return nil, err
 	}
 	defer store.Close()
-	rows, err := store.Keys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) == 0 { // looking must not make the first key
-		return nil, errors.New("the database has no key yet")
-	}
-	return keyring.Open(ctx, store, box, time.Now)
+	return keyring.Load(ctx, store, box, time.Now) // which makes no first key, as a start does
 }
 
 // inspectToken writes what the token says. The token itself, a credential, is not written.
@@ -266,8 +258,14 @@ func checkSignature(ctx context.Context, raw, kid string, keys jwtauth.KeySource
 	case err != nil:
 		return fmt.Errorf("the keys cannot be had: %w", err)
 	}
+	check := any(key.Public())
+	if key.Alg() == jwtauth.HS256 {
+		if check, err = key.MarshalPrivate(); err != nil {
+			return err
+		}
+	}
 	parser := jwt.NewParser(jwt.WithValidMethods([]string{key.Alg()}), jwt.WithoutClaimsValidation(), jwt.WithStrictDecoding())
-	_, err = parser.Parse(raw, func(*jwt.Token) (any, error) { return key.Public(), nil })
+	_, err = parser.Parse(raw, func(*jwt.Token) (any, error) { return check, nil })
 	switch {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return errors.New("it does not fit the key and algorithm that kid names")

@@ -20,7 +20,7 @@ import (
 // issuer signs tokens of a bridge that is not there, and serves its keys.
 func issuer(t *testing.T, now func() time.Time) (issuer *jwtauth.Issuer, jwksURL string) {
 	t.Helper()
-	key, err := jwtauth.GenerateKey()
+	key, err := jwtauth.GenerateKey(jwtauth.ES256)
 	if err != nil {
 		t.Fatal(err)
 	}

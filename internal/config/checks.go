@@ -293,6 +293,24 @@ func (l *loader) duration(name string, d, least, most time.Duration) time.Durati
 	return d
 }
 
+// algorithm checks JWT_ALG, whose names are case-sensitive (RFC 7515 §4.1.1).
+func (l *loader) algorithm(value string) string {
+	if !slices.Contains([]string{"ES256", "EdDSA", "RS256", "HS256"}, value) {
+		l.fault("JWT_ALG", "is not ES256, EdDSA, RS256 or HS256")
+	}
+	return value
+}
+
+// keyMaxAge checks that a key is not replaced before the one it replaced is gone, so that a key set stays small.
+func (l *loader) keyMaxAge(v variables) time.Duration {
+	const name = "KEY_MAX_AGE"
+	age := l.duration(name, v.KeyMaxAge, time.Hour, 3*365*24*time.Hour)
+	if !l.has(Prefix+name) && !l.has(Prefix+"JWT_TTL") && !l.has(Prefix+"JWKS_MAX_AGE") && age < 2*(v.JWTTTL+v.JWKSMaxAge) {
+		l.fault(name, "is less than twice "+Prefix+"JWT_TTL and "+Prefix+"JWKS_MAX_AGE together: keys would pile up")
+	}
+	return age
+}
+
 // short writes a duration as people do, 720h instead of 720h0m0s.
 func short(d time.Duration) string {
 	text := d.String()

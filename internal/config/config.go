@@ -20,6 +20,8 @@ type Config struct {
 	Database  string   // "sqlite://PATH"
 	Secret    Secret   // at least 32 bytes; seals flow cookies, session keys and signing keys
 
+	SecretPrevious Secret // what Secret was before: opens what it sealed; "" has none
+
 	ReturnOrigins   []string // origins a return_to may name, "https://h5.example.com"
 	DefaultReturnTo string   // a path of ours, or a URL on the origin of PublicURL or one of ReturnOrigins
 	CookieDomain    string   // "" keeps cookies to the host of PublicURL
@@ -38,8 +40,11 @@ type Config struct {
 	JWTAudience string // aud of access tokens; never ClientID
 	JWKSMaxAge  time.Duration
 
-	RateLimit     int    // requests a minute and client address on login, callback and token routes; 0 has no limit
-	MetricsListen string // host:port of the listener for metrics; "" has none
+	JWTAlg         string        // ES256, EdDSA, RS256 or HS256
+	JWTHS256Secret Secret        // at least 32 bytes; "" only if JWTAlg is not HS256
+	KeyMaxAge      time.Duration // age at which a signing key is replaced
+	RateLimit      int           // requests a minute and client address on login, callback and token routes; 0 has no limit
+	MetricsListen  string        // host:port of the listener for metrics; "" has none
 
 	WeChatAPIURL  *url.URL // https://api.weixin.qq.com
 	WeChatOpenURL *url.URL // https://open.weixin.qq.com
@@ -86,7 +91,8 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.PublicURL = l.publicURL(v.PublicURL)
 	c.Listen = l.listen("LISTEN", v.Listen)
 	c.Database = l.database(v.Database)
-	c.Secret = l.sealingSecret(v.Secret)
+	c.Secret = l.strongSecret("SECRET", v.Secret)
+	c.SecretPrevious = l.previousSecret(v)
 
 	c.ReturnOrigins = l.returnOrigins(v.ReturnOrigins)
 	c.DefaultReturnTo = l.defaultReturnTo(v.DefaultReturnTo, c.PublicURL, c.ReturnOrigins)
@@ -110,6 +116,9 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.JWTTTL = l.duration("JWT_TTL", v.JWTTTL, time.Second, 30*24*time.Hour)
 	c.JWTAudience = l.audience(v.JWTAudience, c.PublicURL)
 	c.JWKSMaxAge = l.duration("JWKS_MAX_AGE", v.JWKSMaxAge, 0, 24*time.Hour)
+	c.JWTAlg = l.algorithm(v.JWTAlg)
+	c.JWTHS256Secret = l.sharedSecret(v)
+	c.KeyMaxAge = l.keyMaxAge(v)
 
 	c.RateLimit = l.rateLimit(v.RateLimit)
 	c.MetricsListen = l.metricsListen(v.MetricsListen, c.Listen)

@@ -21,6 +21,7 @@ import (
 const (
 	goodSecret         = "m3VZ0sXq1kB7cU9yTgHfJwLpRdNeAaKi5xQ2oW8vYtE="
 	goodOfficialSecret = "5f4dcc3b5aa765d61d8327deb882cf99"
+	otherSecret        = "Vw8eRt5yUq2iOp9aSd4fGh7jKl1zXc6vBn3mQwErTy0="
 	goodMiniSecret     = "e10adc3949ba59abbe56e057f20f883e"
 )
 
@@ -79,6 +80,7 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_LISTEN=127.0.0.1:8080",
 		"WXBRIDGE_DATABASE=sqlite://wxbridge.db",
 		"WXBRIDGE_SECRET=***",
+		"WXBRIDGE_SECRET_PREVIOUS=",
 		"WXBRIDGE_RETURN_ORIGINS=",
 		"WXBRIDGE_DEFAULT_RETURN_TO=/",
 		"WXBRIDGE_COOKIE_DOMAIN=",
@@ -97,6 +99,9 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_JWT_TTL=2h",
 		"WXBRIDGE_JWT_AUDIENCE=https://login.shop.example.com/api",
 		"WXBRIDGE_JWKS_MAX_AGE=10m",
+		"WXBRIDGE_JWT_ALG=ES256",
+		"WXBRIDGE_JWT_HS256_SECRET=",
+		"WXBRIDGE_KEY_MAX_AGE=2160h",
 		"WXBRIDGE_RATE_LIMIT=600",
 		"WXBRIDGE_METRICS_LISTEN=",
 		"WXBRIDGE_WECHAT_API_URL=https://api.weixin.qq.com",
@@ -158,6 +163,11 @@ func TestValuesThatLoadAreNormalised(t *testing.T) {
 		{"profile policy unknown", []string{"PROFILE_POLICY=unknown"}, "PROFILE_POLICY=unknown "},
 		{"profile policy by age", []string{"PROFILE_POLICY=480h"}, "PROFILE_POLICY=480h "},
 		{"links", []string{"PRIVACY_URL=http://example.com/p?x=1#y", "TERMS_URL=https://example.com/条款"}, "PRIVACY_URL=http://example.com/p?x=1#y WXBRIDGE_TERMS_URL=https://example.com/条款 "},
+		{"another algorithm", []string{"JWT_ALG=EdDSA", "KEY_MAX_AGE=24h"}, "JWT_ALG=EdDSA WXBRIDGE_JWT_HS256_SECRET= WXBRIDGE_KEY_MAX_AGE=24h "},
+		{"a shared secret", []string{"JWT_ALG=HS256", "JWT_HS256_SECRET=" + otherSecret}, "JWT_ALG=HS256 WXBRIDGE_JWT_HS256_SECRET=*** "},
+		{"a shared secret that is not in use", []string{"JWT_HS256_SECRET=" + otherSecret}, "JWT_ALG=ES256 WXBRIDGE_JWT_HS256_SECRET=*** "},
+		{"a secret that was changed", []string{"SECRET_PREVIOUS=" + otherSecret}, "SECRET_PREVIOUS=*** "},
+		{"a change of keys every hour", []string{"KEY_MAX_AGE=1h", "JWT_TTL=10m", "JWKS_MAX_AGE=10m"}, "KEY_MAX_AGE=1h "},
 		{"short lives", []string{"JWT_TTL=1s", "SESSION_TTL=90s", "JWKS_MAX_AGE=0s"}, "JWT_TTL=1s "},
 		{"an hour and a half", []string{"JWT_TTL=90m"}, "JWT_TTL=1h30m "},
 		{"audience that is a URI", []string{"JWT_AUDIENCE=urn:example:api"}, "JWT_AUDIENCE=urn:example:api "},
@@ -255,6 +265,11 @@ func TestMissingVariables(t *testing.T) {
 	}{
 		{"nothing is set", map[string]string{}, []string{"PUBLIC_URL: is not set", "SECRET: openssl rand -base64 32", "OFFICIAL_APP_ID: no app is configured"}},
 		{"foreign variables only", map[string]string{"PATH": "/bin", "SECRET": goodSecret}, []string{"PUBLIC_URL: is not set", "SECRET: is not set", "OFFICIAL_APP_ID: no app"}},
+		{"HS256 without its secret", with("JWT_ALG=HS256"), []string{"JWT_HS256_SECRET: is not set, but WXBRIDGE_JWT_ALG is HS256"}},
+		{"HS256 and a file that is not there", with("JWT_ALG=HS256", "JWT_HS256_SECRET_FILE=/no/such/file"), []string{"JWT_HS256_SECRET_FILE: no such file"}},
+		{"an unknown algorithm beside a secret", with("JWT_ALG=HS512", "JWT_HS256_SECRET="+otherSecret), []string{"JWT_ALG: is not ES256, EdDSA, RS256 or HS256"}},
+		{"the previous secret shared", with("JWT_ALG=HS256", "SECRET_PREVIOUS="+otherSecret, "JWT_HS256_SECRET="+otherSecret), []string{"JWT_HS256_SECRET: seals the store"}},
+		{"keys younger than tokens", with("JWT_TTL=2h", "KEY_MAX_AGE=4h"), []string{"KEY_MAX_AGE: keys would pile up"}},
 		{"no secret", without("SECRET"), []string{"SECRET: make one with `openssl rand -base64 32`"}},
 		{"no public URL", without("PUBLIC_URL"), []string{"PUBLIC_URL: is not set"}},
 		{"no app", without("OFFICIAL_APP_ID", "OFFICIAL_APP_SECRET"), []string{"OFFICIAL_APP_ID: no app is configured"}},
@@ -327,15 +342,19 @@ func TestKEY07_SecretsFromFiles(t *testing.T) {
 		return path
 	}
 	t.Run("every secret may come from a file", func(t *testing.T) {
-		paths := []string{file(goodSecret + "\n"), file(goodOfficialSecret + "\r\n"), file(goodMiniSecret)}
+		const shared = "r4Jk8Wq1Zx6Cv3Bn9Mm2Lp7Oi5Uy0TtE"
+		paths := []string{file(goodSecret + "\n"), file(otherSecret), file(goodOfficialSecret + "\r\n"), file(goodMiniSecret), file(shared + "\n")}
 		environ := without("SECRET", "OFFICIAL_APP_SECRET")
 		environ["WXBRIDGE_SECRET_FILE"] = paths[0]
-		environ["WXBRIDGE_OFFICIAL_APP_SECRET_FILE"] = paths[1]
+		environ["WXBRIDGE_SECRET_PREVIOUS_FILE"] = paths[1]
+		environ["WXBRIDGE_OFFICIAL_APP_SECRET_FILE"] = paths[2]
 		environ["WXBRIDGE_MINIPROGRAM_APP_ID"] = "wx00112233445566ff"
-		environ["WXBRIDGE_MINIPROGRAM_APP_SECRET_FILE"] = paths[2]
+		environ["WXBRIDGE_MINIPROGRAM_APP_SECRET_FILE"] = paths[3]
+		environ["WXBRIDGE_JWT_ALG"] = "HS256"
+		environ["WXBRIDGE_JWT_HS256_SECRET_FILE"] = paths[4]
 		c := load(t, environ)
-		got := []string{c.Secret.Reveal(), c.Official.Secret.Reveal(), c.MiniProgram.Secret.Reveal()}
-		if diff := cmp.Diff([]string{goodSecret, goodOfficialSecret, goodMiniSecret}, got); diff != "" {
+		got := []string{c.Secret.Reveal(), c.SecretPrevious.Reveal(), c.Official.Secret.Reveal(), c.MiniProgram.Secret.Reveal(), c.JWTHS256Secret.Reveal()}
+		if diff := cmp.Diff([]string{goodSecret, otherSecret, goodOfficialSecret, goodMiniSecret, shared}, got); diff != "" {
 			t.Errorf("secrets (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(paths, c.SecretFiles); diff != "" {
@@ -382,7 +401,9 @@ func withoutSecret(pairs ...string) map[string]string {
 }
 
 func TestKEY07_DumpsShowNoSecret(t *testing.T) {
-	c := load(t, with("MINIPROGRAM_APP_ID=wx00112233445566ff", "MINIPROGRAM_APP_SECRET="+goodMiniSecret))
+	const shared = "r4Jk8Wq1Zx6Cv3Bn9Mm2Lp7Oi5Uy0TtE"
+	c := load(t, with("MINIPROGRAM_APP_ID=wx00112233445566ff", "MINIPROGRAM_APP_SECRET="+goodMiniSecret, "SECRET_PREVIOUS="+otherSecret,
+		"JWT_ALG=HS256", "JWT_HS256_SECRET="+shared))
 	var logged strings.Builder
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("configuration", "config", c, "secret", c.Secret, "app", c.Official)
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("configuration", "config", c, "pointer", &c, "official", c.Official)
@@ -395,7 +416,7 @@ func TestKEY07_DumpsShowNoSecret(t *testing.T) {
 		dumps[verb] = fmt.Sprintf(verb+verb+verb+verb+verb, c, &c, c.Secret, c.Official, []any{c.MiniProgram, c.Secret})
 	}
 	for how, dump := range dumps {
-		for _, secret := range []string{goodSecret, goodOfficialSecret, goodMiniSecret} {
+		for _, secret := range []string{goodSecret, goodOfficialSecret, goodMiniSecret, otherSecret, shared} {
 			if strings.Contains(dump, secret) || strings.Contains(strings.ToLower(dump), fmt.Sprintf("%x", secret)) {
 				t.Errorf("%s shows a secret: %s", how, dump)
 			}

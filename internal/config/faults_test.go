@@ -84,6 +84,21 @@ func wrong(t *testing.T) map[string]map[string][]string {
 		"has a space":        {"abc def", "abc\n", "\x00", "séc"},
 		"more than 256 byte": {strings.Repeat("ab", 129)},
 	}
+	secrets := map[string][]string{
+		"placeholder": {
+			"changeme", "changeme-changeme-changeme-changeme", "CHANGE_ME_CHANGE_ME_CHANGE_ME_123456", "change-this-to-something-long-and-random!",
+			"replace-me-with-the-output-of-openssl-rand-base64-32", "your-secret-key-goes-here-0123456789abcdef", "my-secret-my-secret-my-secret-my-secret",
+			"placeholder", "supersecretsupersecretsupersecret!!", "$(openssl rand -base64 32)", "secretsecretsecretsecretsecretsecret", "openssl rand -base64 32 | tr -d '\\n' > x",
+			"put-your-secret-here-put-your-secret-here", "insert-your-secret-here-0123456789012",
+		},
+		"bytes":   {"x", "secret", "password", goodSecret[:31], "correct horse battery staple", strings.Repeat("ab1X", 7) + "abc", strings.Repeat(goodSecret, 100)},
+		"guessed": {strings.Repeat("a", 32), strings.Repeat("0", 64), strings.Repeat("ab", 20), strings.Repeat("passw0rd", 5), "12345678901234567890123456789012", strings.Repeat("aabbc", 10), "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbcccc", strings.Repeat(" ", 40)},
+	}
+	algorithms := map[string][]string{"is not ES256, EdDSA, RS256 or HS256": {
+		"none", "es256", "Es256", "ES384", "ES512", "RS384", "RS512", "PS256", "HS384", "HS512", "Ed25519", "EDDSA", "ES256K", " ES256", "ES256,RS256", "RSA",
+	}}
+	keyAge := cloneWith(durations("59m59s", "26281h"), "keys would pile up", []string{"1h", "4h", "4h19m59s"})
+	keyAge["whole seconds"] = []string{"100h0.5s", "4500m1ms"}
 	return map[string]map[string][]string{
 		"PUBLIC_URL": publicURL,
 		"LISTEN": {
@@ -98,16 +113,7 @@ func wrong(t *testing.T) map[string]map[string][]string {
 			"does not exist": {"sqlite:///no/such/folder/x.db", "sqlite://no-such-folder/x.db", "sqlite://" + file + "/x.db"},
 			"names a folder": {"sqlite://" + filepath.Dir(file)},
 		},
-		"SECRET": {
-			"placeholder": {
-				"changeme", "changeme-changeme-changeme-changeme", "CHANGE_ME_CHANGE_ME_CHANGE_ME_123456", "change-this-to-something-long-and-random!",
-				"replace-me-with-the-output-of-openssl-rand-base64-32", "your-secret-key-goes-here-0123456789abcdef", "my-secret-my-secret-my-secret-my-secret",
-				"placeholder", "supersecretsupersecretsupersecret!!", "$(openssl rand -base64 32)", "secretsecretsecretsecretsecretsecret", "openssl rand -base64 32 | tr -d '\\n' > x",
-				"put-your-secret-here-put-your-secret-here", "insert-your-secret-here-0123456789012",
-			},
-			"bytes":   {"x", "secret", "password", goodSecret[:31], "correct horse battery staple", strings.Repeat("ab1X", 7) + "abc", strings.Repeat(goodSecret, 100)},
-			"guessed": {strings.Repeat("a", 32), strings.Repeat("0", 64), strings.Repeat("ab", 20), strings.Repeat("passw0rd", 5), "12345678901234567890123456789012", strings.Repeat("aabbc", 10), "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbcccc", strings.Repeat(" ", 40)},
-		},
+		"SECRET":         secrets,
 		"RETURN_ORIGINS": origins,
 		"DEFAULT_RETURN_TO": {
 			"more than 1024":   {"/" + strings.Repeat("a", 1024)},
@@ -142,6 +148,10 @@ func wrong(t *testing.T) map[string]map[string][]string {
 		"SESSION_TTL":               session,
 		"JWT_TTL":                   token,
 		"JWKS_MAX_AGE":              jwks,
+		"JWT_ALG":                   algorithms,
+		"KEY_MAX_AGE":               keyAge,
+		"JWT_HS256_SECRET":          cloneWith(secrets, "seals the store", []string{goodSecret}),
+		"SECRET_PREVIOUS":           cloneWith(secrets, "is the same as", []string{goodSecret}),
 		"OFFICIAL_APP_ID":           appIDs,
 		"MINIPROGRAM_APP_ID":        cloneWith(appIDs, "official account too", []string{"wx1c2d3e4f5a6b7c8d"}),
 		"OFFICIAL_APP_SECRET":       appSecrets,
@@ -193,6 +203,9 @@ func TestREL14_WrongValuesNameTheirVariable(t *testing.T) {
 				rows++
 				environ := with("RETURN_ORIGINS=https://ok.example", "MINIPROGRAM_APP_ID=wx00112233445566ff",
 					"MINIPROGRAM_APP_SECRET="+goodMiniSecret, name+"="+value)
+				if name == "JWT_HS256_SECRET" {
+					environ["WXBRIDGE_JWT_ALG"] = "HS256"
+				}
 				if name == "RETURN_ORIGINS" {
 					delete(environ, "WXBRIDGE_DEFAULT_RETURN_TO")
 				}

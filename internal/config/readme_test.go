@@ -21,7 +21,7 @@ func TestREADMEsListEverySetting(t *testing.T) {
 			if !strings.HasPrefix(line, "| `WXBRIDGE_") {
 				continue
 			}
-			for _, name := range regexp.MustCompile("`(WXBRIDGE_[A-Z_]+)`").FindAllStringSubmatch(strings.Split(line, "|")[1], -1) {
+			for _, name := range regexp.MustCompile("`(WXBRIDGE_[A-Z0-9_]+)`").FindAllStringSubmatch(strings.Split(line, "|")[1], -1) {
 				listed[name[1]] = line
 			}
 		}

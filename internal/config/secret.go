@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/hmac"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -35,21 +36,47 @@ const (
 	howToMake      = "make one with `openssl rand -base64 32`"
 )
 
-// sealingSecret checks WXBRIDGE_SECRET, which everything the bridge seals depends on (KEY-02).
-func (l *loader) sealingSecret(value string) Secret {
+// strongSecret checks a secret that the operator made, if it is set (KEY-02).
+func (l *loader) strongSecret(name, value string) Secret {
 	switch {
-	case value == "": // reported as not set
+	case value == "": // reported elsewhere where it must be set
 	case isPlaceholder(value):
-		l.fault("SECRET", "is a placeholder, not a secret; "+howToMake)
+		l.fault(name, "is a placeholder, not a secret; "+howToMake)
 	case len(value) < minSecretBytes:
-		l.fault("SECRET", fmt.Sprintf("has %d bytes, fewer than the %d it takes; %s", len(value), minSecretBytes, howToMake))
+		l.fault(name, fmt.Sprintf("has %d bytes, fewer than the %d it takes; %s", len(value), minSecretBytes, howToMake))
 	case len(value) > maxSecretBytes:
-		l.fault("SECRET", fmt.Sprintf("has more than %d bytes; %s", maxSecretBytes, howToMake))
+		l.fault(name, fmt.Sprintf("has more than %d bytes; %s", maxSecretBytes, howToMake))
 	case isGuessable(value):
-		l.fault("SECRET", "repeats a short pattern and can be guessed; "+howToMake)
+		l.fault(name, "repeats a short pattern and can be guessed; "+howToMake)
 	}
 	return Secret(value)
 }
+
+// previousSecret checks the secret that opens what was sealed before WXBRIDGE_SECRET was changed.
+func (l *loader) previousSecret(v variables) Secret {
+	if v.SecretPrevious != "" && same(v.SecretPrevious, v.Secret) {
+		l.fault("SECRET_PREVIOUS", "is the same as "+Prefix+"SECRET; give the one before, or nothing")
+		return ""
+	}
+	return l.strongSecret("SECRET_PREVIOUS", v.SecretPrevious)
+}
+
+// sharedSecret checks the HS256 secret. Whoever shares it must not be able to open what the bridge seals.
+func (l *loader) sharedSecret(v variables) Secret {
+	const name = "JWT_HS256_SECRET"
+	secret := v.JWTHS256Secret
+	switch {
+	case v.JWTAlg == "HS256" && secret == "" && !l.has(Prefix+name):
+		l.fault(name, "is not set, but "+Prefix+"JWT_ALG is HS256; "+howToMake)
+	case secret != "" && (same(secret, v.Secret) || same(secret, v.SecretPrevious)):
+		l.fault(name, "is the secret that seals the store, too; whoever checks tokens must not have that one")
+	default:
+		return l.strongSecret(name, secret)
+	}
+	return ""
+}
+
+func same(a, b string) bool { return hmac.Equal([]byte(a), []byte(b)) }
 
 // isPlaceholder recognises what examples, ours too, put where a secret belongs. Random text in base64 begins with one
 // of these words about once in 10^10 times.

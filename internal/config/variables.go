@@ -19,6 +19,7 @@ type variables struct {
 	Listen          string `env:"LISTEN" envDefault:"127.0.0.1:8080" example:"127.0.0.1:8080"`
 	Database        string `env:"DATABASE" envDefault:"sqlite://wxbridge.db" example:"sqlite:///var/lib/wxbridge/wxbridge.db"`
 	Secret          string `env:"SECRET,required" file:"yes" example:"<output of: openssl rand -base64 32>"`
+	SecretPrevious  string `env:"SECRET_PREVIOUS" file:"yes" example:"<the secret that WXBRIDGE_SECRET was before>"`
 	ReturnOrigins   string `env:"RETURN_ORIGINS" example:"https://h5.example.com,https://shop.example.com:8443"`
 	DefaultReturnTo string `env:"DEFAULT_RETURN_TO" envDefault:"/" example:"https://h5.example.com/home"`
 	CookieDomain    string `env:"COOKIE_DOMAIN" example:"example.com"`
@@ -37,9 +38,12 @@ type variables struct {
 	MiniProgramAppID        string `env:"MINIPROGRAM_APP_ID" example:"wxfedcba9876543210"`
 	MiniProgramAppSecret    string `env:"MINIPROGRAM_APP_SECRET" file:"yes" example:"<AppSecret of the mini program>"`
 
-	JWTTTL      time.Duration `env:"JWT_TTL" envDefault:"2h" example:"2h"`
-	JWTAudience string        `env:"JWT_AUDIENCE" example:"https://api.example.com"`
-	JWKSMaxAge  time.Duration `env:"JWKS_MAX_AGE" envDefault:"10m" example:"10m"`
+	JWTTTL         time.Duration `env:"JWT_TTL" envDefault:"2h" example:"2h"`
+	JWTAudience    string        `env:"JWT_AUDIENCE" example:"https://api.example.com"`
+	JWKSMaxAge     time.Duration `env:"JWKS_MAX_AGE" envDefault:"10m" example:"10m"`
+	JWTAlg         string        `env:"JWT_ALG" envDefault:"ES256" example:"EdDSA"`
+	JWTHS256Secret string        `env:"JWT_HS256_SECRET" file:"yes" example:"<output of: openssl rand -base64 32>"`
+	KeyMaxAge      time.Duration `env:"KEY_MAX_AGE" envDefault:"2160h" example:"2160h"`
 
 	RateLimit     int    `env:"RATE_LIMIT" envDefault:"600" example:"600"`
 	MetricsListen string `env:"METRICS_LISTEN" example:"127.0.0.1:9090"`

@@ -172,11 +172,11 @@ func (r *rate) sign(t *testing.T, database string) jwtauth.Key {
 	defer store.Close()
 	box, err := seal.New([]byte(sealingSecret))
 	must(t, err)
-	keys, err := keyring.Open(t.Context(), store, box, time.Now)
+	keys, err := keyring.Open(t.Context(), store, box, keyring.Options{TokenTTL: 2 * time.Hour, Now: time.Now})
 	must(t, err)
-	r.issuer, err = jwtauth.NewIssuer(keys, jwtauth.IssuerConfig{Issuer: r.bridge, Audience: r.bridge + "/api", ClientID: "wxbridge", TTL: 2 * time.Hour})
+	r.issuer, err = jwtauth.NewIssuer(keys.Keys(), jwtauth.IssuerConfig{Issuer: r.bridge, Audience: r.bridge + "/api", ClientID: "wxbridge", TTL: 2 * time.Hour})
 	must(t, err)
-	return keys.Signing()
+	return keys.Keys().Signing()
 }
 
 func (r *rate) tokens(t *testing.T, n int) []string {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,22 @@ func newBox(t *testing.T, letter string) *seal.Box {
 	return b
 }
 
+// openKeys is a start with default settings.
+func openKeys(store db.KeyStore, box *seal.Box, now func() time.Time) (*jwtauth.KeySet, error) {
+	ring, err := keyring.Open(ctx, store, box, keyring.Options{Now: now})
+	if err != nil {
+		return nil, err
+	}
+	return ring.Keys(), nil
+}
+
+// put stores rows as they are.
+func put(t *testing.T, store db.KeyStore, rows ...db.KeyRow) {
+	t.Helper()
+	_, err := store.ChangeKeys(ctx, func([]db.KeyRow) ([]db.KeyRow, error) { return rows, nil })
+	must(t, err)
+}
+
 func openStore(t *testing.T, path string) db.Store {
 	t.Helper()
 	s, err := db.Open(ctx, "sqlite://"+path, atNoon)
@@ -53,11 +70,11 @@ func newStore(t *testing.T) db.Store {
 func TestTheFirstStartMakesAKeyAndLaterStartsKeepIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bridge.db")
 	store := openStore(t, path)
-	first, err := keyring.Open(ctx, store, newBox(t, "a"), atNoon)
+	first, err := openKeys(store, newBox(t, "a"), atNoon)
 	must(t, err)
 	must(t, store.Close())
 
-	again, err := keyring.Open(ctx, openStore(t, path), newBox(t, "a"), atNoon)
+	again, err := openKeys(openStore(t, path), newBox(t, "a"), atNoon)
 	must(t, err)
 	if again.Signing().ID() != first.Signing().ID() || !bytes.Equal(again.JWKS(), first.JWKS()) {
 		t.Errorf("got %v, want %v", again.Signing(), first.Signing())
@@ -67,7 +84,7 @@ func TestTheFirstStartMakesAKeyAndLaterStartsKeepIt(t *testing.T) {
 func TestKEY01_TheDatabaseHoldsNoPrivateKey(t *testing.T) {
 	dir := t.TempDir()
 	store := openStore(t, filepath.Join(dir, "bridge.db"))
-	keys, err := keyring.Open(ctx, store, newBox(t, "a"), atNoon)
+	keys, err := openKeys(store, newBox(t, "a"), atNoon)
 	must(t, err)
 	pkcs8, err := keys.Signing().MarshalPrivate()
 	must(t, err)
@@ -104,12 +121,12 @@ func TestKEY01_TheDatabaseHoldsNoPrivateKey(t *testing.T) {
 
 func TestKEY01_AnotherSecretStopsTheStartAndReplacesNothing(t *testing.T) {
 	store := newStore(t)
-	_, err := keyring.Open(ctx, store, newBox(t, "a"), atNoon)
+	_, err := openKeys(store, newBox(t, "a"), atNoon)
 	must(t, err)
 	before, err := store.Keys(ctx)
 	must(t, err)
 
-	_, err = keyring.Open(ctx, store, newBox(t, "b"), atNoon)
+	_, err = openKeys(store, newBox(t, "b"), atNoon)
 	if !errors.Is(err, keyring.ErrWrongSecret) {
 		t.Fatalf("got %v, want ErrWrongSecret", err)
 	}
@@ -121,7 +138,7 @@ func TestKEY01_AnotherSecretStopsTheStartAndReplacesNothing(t *testing.T) {
 	if fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("the rows changed:\n%v\n%v", before, after)
 	}
-	if _, err := keyring.Open(ctx, store, newBox(t, "a"), atNoon); err != nil {
+	if _, err := openKeys(store, newBox(t, "a"), atNoon); err != nil {
 		t.Errorf("the right secret afterwards: %v", err)
 	}
 }
@@ -139,7 +156,7 @@ func TestKEY06_FiveAtOnceEndWithOneKey(t *testing.T) {
 					return
 				}
 				defer store.Close()
-				keys, err := keyring.Open(ctx, store, newBox(t, "a"), atNoon)
+				keys, err := openKeys(store, newBox(t, "a"), atNoon)
 				if err != nil {
 					t.Errorf("round %d: %v", round, err)
 					return
@@ -168,6 +185,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(childPath); path != "" {
 		os.Exit(firstStart(path))
 	}
+	if path := os.Getenv(rotatingPath); path != "" {
+		os.Exit(rotateForEver(path))
+	}
 	os.Exit(m.Run())
 }
 
@@ -181,7 +201,7 @@ func firstStart(path string) int {
 	if err != nil {
 		return 1
 	}
-	keys, err := keyring.Open(ctx, store, box, time.Now)
+	keys, err := openKeys(store, box, time.Now)
 	if err != nil {
 		return 1
 	}
@@ -202,7 +222,7 @@ func TestKEY06_AFirstStartKilledAtAnyMomentLeavesAStoreThatStarts(t *testing.T) 
 		must(t, child.Start())
 		lines := bufio.NewScanner(out)
 		lines.Scan() // it has begun
-		kill := time.AfterFunc(time.Duration(round)*60*time.Microsecond, func() { _ = child.Process.Kill() })
+		kill := time.AfterFunc(time.Duration(round)*200*time.Microsecond, func() { _ = child.Process.Kill() })
 		answered := ""
 		if lines.Scan() {
 			answered = lines.Text()
@@ -212,7 +232,7 @@ func TestKEY06_AFirstStartKilledAtAnyMomentLeavesAStoreThatStarts(t *testing.T) 
 		kill.Stop()
 
 		store := openStore(t, path)
-		keys, err := keyring.Open(ctx, store, newBox(t, "a"), time.Now)
+		keys, err := openKeys(store, newBox(t, "a"), time.Now)
 		if err != nil {
 			t.Fatalf("round %d: the next start: %v", round, err)
 		}
@@ -230,29 +250,29 @@ func TestKEY06_ADamagedRowFailsTheStart(t *testing.T) {
 		damage func(*db.KeyRow)
 		want   error
 	}{
-		"a changed byte":       {func(r *db.KeyRow) { r.PrivateSealed[20] ^= 1 }, keyring.ErrWrongSecret},
-		"cut short":            {func(r *db.KeyRow) { r.PrivateSealed = r.PrivateSealed[:30] }, keyring.ErrWrongSecret},
-		"empty":                {func(r *db.KeyRow) { r.PrivateSealed = []byte{} }, keyring.ErrWrongSecret},
+		"a changed byte":       {func(r *db.KeyRow) { r.Sealed[20] ^= 1 }, keyring.ErrWrongSecret},
+		"cut short":            {func(r *db.KeyRow) { r.Sealed = r.Sealed[:30] }, keyring.ErrWrongSecret},
+		"empty":                {func(r *db.KeyRow) { r.Sealed = []byte{} }, keyring.ErrWrongSecret},
 		"under another id":     {func(r *db.KeyRow) { r.ID = "another" }, keyring.ErrWrongSecret},
 		"with another alg":     {func(r *db.KeyRow) { r.Alg = "RS256" }, nil},
-		"sealed, but no key":   {func(r *db.KeyRow) { r.PrivateSealed = newBox(t, "a").Seal("signing key", []byte("x"), []byte(r.ID)) }, nil},
-		"of another purpose":   {func(r *db.KeyRow) { r.PrivateSealed = newBox(t, "a").Seal("flow", []byte("x"), []byte(r.ID)) }, keyring.ErrWrongSecret},
-		"retired, and no next": {func(r *db.KeyRow) { r.RetiredAt = noon }, keyring.ErrNoSigningKey},
+		"sealed, but no key":   {func(r *db.KeyRow) { r.Sealed = newBox(t, "a").Seal("signing key", []byte("x"), []byte(r.ID)) }, nil},
+		"of another purpose":   {func(r *db.KeyRow) { r.Sealed = newBox(t, "a").Seal("flow", []byte("x"), []byte(r.ID)) }, keyring.ErrWrongSecret},
+		"retired by hand":      {func(r *db.KeyRow) { r.RetiredAt = noon }, keyring.ErrWrongSecret},
+		"compromised, no next": {func(r *db.KeyRow) { r.CompromisedAt, r.Sealed = noon, []byte{} }, keyring.ErrNoSigningKey},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := good
-			bad.PrivateSealed = bytes.Clone(good.PrivateSealed)
+			bad.Sealed = bytes.Clone(good.Sealed)
 			row.damage(&bad)
 			store := newStore(t)
-			_, err := store.AddFirstKey(ctx, bad)
-			must(t, err)
-			_, err = keyring.Open(ctx, store, newBox(t, "a"), atNoon)
+			put(t, store, bad)
+			_, err := openKeys(store, newBox(t, "a"), atNoon)
 			if err == nil || row.want != nil && !errors.Is(err, row.want) {
 				t.Errorf("got %v, want %v", err, row.want)
 			}
 			rows, err := store.Keys(ctx)
 			must(t, err)
-			if len(rows) != 1 || rows[0].ID != bad.ID || !bytes.Equal(rows[0].PrivateSealed, bad.PrivateSealed) {
+			if len(rows) != 1 || rows[0].ID != bad.ID || !bytes.Equal(rows[0].Sealed, bad.Sealed) {
 				t.Errorf("the row was replaced: %+v", rows)
 			}
 		})
@@ -260,43 +280,47 @@ func TestKEY06_ADamagedRowFailsTheStart(t *testing.T) {
 }
 
 func TestTheKeyThatBecameActiveLastSigns(t *testing.T) {
-	old, current, next := newRow(t, noon.Add(-48*time.Hour)), newRow(t, noon.Add(-time.Hour)), newRow(t, noon.Add(time.Hour))
-	retired := newRow(t, noon)
-	retired.RetiredAt = noon
-	for _, row := range []struct {
+	row := func(active time.Time) db.KeyRow {
+		r := newRow(t, active)
+		r.TokenTTL = 72 * time.Hour
+		return r
+	}
+	old, current, next := row(noon.Add(-48*time.Hour)), row(noon.Add(-time.Hour)), row(noon.Add(time.Hour))
+	for _, c := range []struct {
 		name  string
 		rows  []db.KeyRow
 		signs string
 	}{
 		{"one", []db.KeyRow{old}, old.ID},
 		{"two", []db.KeyRow{old, current}, current.ID},
-		{"in any order", []db.KeyRow{current, old}, current.ID},
 		{"one is not active yet", []db.KeyRow{old, current, next}, current.ID},
-		{"one is retired", []db.KeyRow{old, retired}, old.ID},
-		{"none is active, the clock was set back", []db.KeyRow{next, newRow(t, noon.Add(2*time.Hour))}, next.ID},
+		{"none is active, the clock was set back", []db.KeyRow{next, row(noon.Add(2 * time.Hour))}, next.ID},
 	} {
-		keys, err := keyring.Open(ctx, rowsOnly{rows: row.rows}, newBox(t, "a"), atNoon)
+		slices.Reverse(c.rows)
+		store := newStore(t)
+		put(t, store, c.rows...)
+		keys, err := openKeys(store, newBox(t, "a"), atNoon)
 		if err != nil {
-			t.Errorf("%s: %v", row.name, err)
+			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if keys.Signing().ID() != row.signs {
-			t.Errorf("%s: the wrong one signs", row.name)
+		if keys.Signing().ID() != c.signs {
+			t.Errorf("%s: the wrong one signs", c.name)
 		}
-		for _, r := range row.rows {
+		for _, r := range c.rows {
 			if _, err := keys.Key(ctx, r.ID); err != nil {
-				t.Errorf("%s: a stored key does not verify: %v", row.name, err)
+				t.Errorf("%s: a stored key does not verify: %v", c.name, err)
 			}
 		}
 	}
 }
 
 func TestAStoreThatFailsFailsTheStart(t *testing.T) {
-	_, err := keyring.Open(ctx, rowsOnly{err: db.ErrUnavailable}, newBox(t, "a"), atNoon)
+	_, err := openKeys(rowsOnly{err: db.ErrUnavailable}, newBox(t, "a"), atNoon)
 	if !errors.Is(err, db.ErrUnavailable) || errors.Is(err, keyring.ErrWrongSecret) {
 		t.Errorf("got %v, want ErrUnavailable", err)
 	}
-	if _, err := keyring.Open(ctx, rowsOnly{}, newBox(t, "a"), atNoon); !errors.Is(err, errReadOnly) {
+	if _, err := openKeys(rowsOnly{}, newBox(t, "a"), atNoon); !errors.Is(err, errReadOnly) {
 		t.Errorf("got %v, want the store's error", err)
 	}
 }
@@ -310,15 +334,15 @@ type rowsOnly struct {
 }
 
 func (r rowsOnly) Keys(context.Context) ([]db.KeyRow, error) { return r.rows, r.err }
-func (r rowsOnly) AddFirstKey(context.Context, db.KeyRow) (db.KeyRow, error) {
-	return db.KeyRow{}, errReadOnly
+func (r rowsOnly) ChangeKeys(context.Context, func([]db.KeyRow) ([]db.KeyRow, error)) ([]db.KeyRow, error) {
+	return nil, errReadOnly
 }
 
 // newRow is a row as the program itself stores it, active since then.
 func newRow(t *testing.T, active time.Time) db.KeyRow {
 	t.Helper()
 	store := newStore(t)
-	_, err := keyring.Open(ctx, store, newBox(t, "a"), func() time.Time { return active })
+	_, err := openKeys(store, newBox(t, "a"), func() time.Time { return active })
 	must(t, err)
 	rows, err := store.Keys(ctx)
 	must(t, err)

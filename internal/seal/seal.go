@@ -10,6 +10,9 @@
 // The cipher is AES-256-GCM with random nonces under the key
 // HKDF-SHA256(secret, info "wxbridge/seal/1/"+purpose); one purpose may seal
 // 2^32 times under one secret.
+//
+// A secret is changed by giving the box the new one and, for as long as anything
+// sealed with it is still about, the previous one, which opens and never seals.
 package seal
 
 import (
@@ -40,23 +43,32 @@ const (
 	infoVersion = "wxbridge/seal/1/"
 )
 
-// Box seals and opens under one secret. It is safe for concurrent use and prints
-// nothing of the secret.
+// Box seals under one secret and opens under that and previous ones. It is safe
+// for concurrent use and prints nothing of the secrets.
 type Box struct {
-	root  []byte   // HKDF's pseudorandom key
+	roots []*root // the current one first
+}
+
+// root is one secret at work.
+type root struct {
+	key   []byte   // HKDF's pseudorandom key
 	aeads sync.Map // purpose → cipher.AEAD
 }
 
-// New makes a Box from a secret of at least [MinSecretBytes] random bytes.
-func New(secret []byte) (*Box, error) {
-	if len(secret) < MinSecretBytes {
-		return nil, fmt.Errorf("seal: secret must have at least %d bytes", MinSecretBytes)
+// New makes a Box from secrets of at least [MinSecretBytes] random bytes each.
+func New(current []byte, previous ...[]byte) (*Box, error) {
+	b := &Box{}
+	for _, secret := range append([][]byte{current}, previous...) {
+		if len(secret) < MinSecretBytes {
+			return nil, fmt.Errorf("seal: secret must have at least %d bytes", MinSecretBytes)
+		}
+		key, err := hkdf.Extract(sha256.New, secret, nil)
+		if err != nil {
+			return nil, fmt.Errorf("seal: derive key: %w", err)
+		}
+		b.roots = append(b.roots, &root{key: key})
 	}
-	root, err := hkdf.Extract(sha256.New, secret, nil)
-	if err != nil {
-		return nil, fmt.Errorf("seal: derive key: %w", err)
-	}
-	return &Box{root: root}, nil
+	return b, nil
 }
 
 // Seal encrypts plain for a purpose. Purposes are constants of the program, never
@@ -64,19 +76,37 @@ func New(secret []byte) (*Box, error) {
 func (b *Box) Seal(purpose string, plain, ad []byte) []byte {
 	sealed := make([]byte, 1, Overhead+len(plain))
 	sealed[0] = version
-	return b.aead(purpose).Seal(sealed, nil, plain, ad)
+	return b.roots[0].aead(purpose).Seal(sealed, nil, plain, ad)
 }
 
 // Open reverses [Box.Seal], or returns [ErrOpen].
 func (b *Box) Open(purpose string, sealed, ad []byte) ([]byte, error) {
+	plain, _, err := b.open(purpose, sealed, ad)
+	return plain, err
+}
+
+// Reseal gives what is sealed under the current secret: the bytes themselves if
+// they are (fresh is false), else their content sealed again (fresh is true). What
+// does not open is [ErrOpen].
+func (b *Box) Reseal(purpose string, sealed, ad []byte) (current []byte, fresh bool, err error) {
+	plain, by, err := b.open(purpose, sealed, ad)
+	if err != nil || by == 0 {
+		return sealed, false, err
+	}
+	return b.Seal(purpose, plain, ad), true, nil
+}
+
+// open says which secret opened it.
+func (b *Box) open(purpose string, sealed, ad []byte) (plain []byte, by int, err error) {
 	if len(sealed) < Overhead || sealed[0] != version {
-		return nil, ErrOpen
+		return nil, 0, ErrOpen
 	}
-	plain, err := b.aead(purpose).Open(nil, nil, sealed[1:], ad)
-	if err != nil {
-		return nil, ErrOpen
+	for i, r := range b.roots {
+		if plain, err := r.aead(purpose).Open(nil, nil, sealed[1:], ad); err == nil {
+			return plain, i, nil
+		}
 	}
-	return plain, nil
+	return nil, 0, ErrOpen
 }
 
 // SealText is [Box.Seal] as base64url without padding, fit for a cookie.
@@ -100,17 +130,17 @@ func (b *Box) OpenText(purpose, text string, ad []byte) ([]byte, error) {
 // Format prints no part of the secret under any verb.
 func (b *Box) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "seal.Box") }
 
-func (b *Box) aead(purpose string) cipher.AEAD {
-	if known, ok := b.aeads.Load(purpose); ok {
+func (r *root) aead(purpose string) cipher.AEAD {
+	if known, ok := r.aeads.Load(purpose); ok {
 		return known.(cipher.AEAD)
 	}
-	made, _ := b.aeads.LoadOrStore(purpose, newAEAD(b.root, purpose))
+	made, _ := r.aeads.LoadOrStore(purpose, newAEAD(r.key, purpose))
 	return made.(cipher.AEAD)
 }
 
 // newAEAD cannot fail: the lengths are constants.
-func newAEAD(root []byte, purpose string) cipher.AEAD {
-	key, err := hkdf.Expand(sha256.New, root, infoVersion+purpose, 32)
+func newAEAD(key []byte, purpose string) cipher.AEAD {
+	key, err := hkdf.Expand(sha256.New, key, infoVersion+purpose, 32)
 	if err != nil {
 		panic("seal: " + err.Error())
 	}

@@ -26,7 +26,7 @@ func needRole(role string) gin.HandlerFunc {
 // The keys and tokens are the test's own; a service takes its keys from a [jwtauth.RemoteKeySet].
 func Example() {
 	const bridge = "https://login.example.com"
-	key, err := jwtauth.GenerateKey()
+	key, err := jwtauth.GenerateKey(jwtauth.ES256)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -18,7 +18,7 @@ const issuer, audience = "https://login.example.com", "https://login.example.com
 
 func newVerifier(t *testing.T) (*jwtauth.Verifier, string) {
 	t.Helper()
-	key, err := jwtauth.GenerateKey()
+	key, err := jwtauth.GenerateKey(jwtauth.ES256)
 	must(t, err)
 	keys, err := jwtauth.NewKeySet(key)
 	must(t, err)
