@@ -179,6 +179,7 @@ func (c readerConnector) Driver() driver.Driver                        { return 
 // readStatements are prepared once, for all readers.
 type readStatements struct {
 	ping, fan, fanByIdentity, identities, aliases, keys, revocations *sql.Stmt
+	newRevocations, revoked, fans, byOpenID                          *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -191,6 +192,11 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectAliases:       &s.aliases,
 		selectKeys:          &s.keys,
 		selectRevocations:   &s.revocations,
+
+		selectNewRevocations: &s.newRevocations,
+		selectRevoked:        &s.revoked,
+		selectFans:           &s.fans,
+		selectByOpenID:       &s.byOpenID,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -211,6 +217,7 @@ type writeStatements struct {
 	forgetRefreshToken, deleteIdentities                             *statement
 	selectAliases, insertAlias, moveAliases, deleteAliases           *statement
 	firstKey, insertKey, upsertRevocation, pruneRevocations          *statement
+	nextRevocation, selectCut                                        *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -244,6 +251,8 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		insertKey:          &s.insertKey,
 		upsertRevocation:   &s.upsertRevocation,
 		pruneRevocations:   &s.pruneRevocations,
+		nextRevocation:     &s.nextRevocation,
+		selectCut:          &s.selectCut,
 	} {
 		var err error
 		if *place, err = prepare(conn, text); err != nil {

@@ -29,6 +29,9 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"erase", eraseTests},
 		{"key", keyTests},
 		{"revocation", revocationTests},
+		{"follow", followTests},
+		{"access", accessTests},
+		{"list", listTests},
 		{"concurrency", concurrencyTests},
 		{"close", closeTests},
 	} {
