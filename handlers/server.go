@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"wxbridge/db"
+	"wxbridge/internal/clients"
 	"wxbridge/internal/seal"
 	"wxbridge/jwtauth"
 	"wxbridge/templates"
@@ -45,6 +46,7 @@ type Config struct {
 	Issuer      *jwtauth.Issuer
 	Verifier    *jwtauth.Verifier
 	Revocations *jwtauth.RevocationSet
+	Clients     *clients.Registry // of /oauth/introspect and /oauth/revoke; nil knows nobody
 	Box         *seal.Box
 	Pages       *templates.Pages
 
@@ -158,6 +160,9 @@ func (s *Server) routes() {
 	r.PATCH("/me", s.handle(s.patchMe))
 	r.DELETE("/me", s.handle(s.deleteMe))
 	r.GET("/me/export", s.handle(s.exportMe))
+	r.POST("/me/logout-everywhere", s.handle(s.logoutEverywhere))
+	r.POST("/oauth/introspect", s.handle(s.introspect))
+	r.POST("/oauth/revoke", s.handle(s.revokeToken))
 	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
 
 	// Operations.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"wxbridge/db"
 	"wxbridge/handlers"
 	"wxbridge/internal/config"
+	"wxbridge/internal/follow"
 	"wxbridge/internal/keyring"
 	"wxbridge/internal/seal"
 	"wxbridge/jwtauth"
@@ -21,6 +23,8 @@ type app struct {
 	handler *handlers.Server
 	store   db.Store
 	logger  *slog.Logger
+
+	revocations *follow.Follower // of what other processes revoke
 }
 
 // appOptions is what dev does otherwise than serve.
@@ -42,6 +46,10 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	if err != nil {
 		return nil, fmt.Errorf("use %sSECRET: %w", config.Prefix, err)
 	}
+	registry, err := loadClients(cfg.ClientsFile)
+	if err != nil {
+		return nil, err
+	}
 	store, err := db.Open(ctx, cfg.Database, time.Now)
 	if err != nil {
 		return nil, err
@@ -55,7 +63,7 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	if err != nil {
 		return nil, err
 	}
-	revocations, err := loadRevocations(ctx, store)
+	revocations, follower, err := followRevocations(ctx, store, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -64,12 +72,13 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 		return nil, err
 	}
 	hc.Store, hc.Box, hc.Logger, hc.Dev = store, box, logger, o.dev
+	hc.Clients = registry
 	hc.ImageOrigins = append(avatarOrigins(), o.imageOrigins...)
 	handler, err := handlers.New(hc)
 	if err != nil {
 		return nil, err
 	}
-	return &app{handler: handler, store: store, logger: logger}, nil
+	return &app{handler: handler, store: store, logger: logger, revocations: follower}, nil
 }
 
 // handlersConfig translates the configuration.
@@ -144,34 +153,18 @@ func addApps(hc *handlers.Config, cfg config.Config) error {
 	return nil
 }
 
-func loadRevocations(ctx context.Context, store db.RevocationStore) (*jwtauth.RevocationSet, error) {
-	set := jwtauth.NewRevocationSet(time.Now)
-	rows, err := store.Revocations(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range rows {
-		switch r.Kind {
-		case db.RevokedSession:
-			set.RevokeSession(r.Value, r.ExpiresAt)
-		case db.RevokedSubject:
-			set.RevokeSubject(r.Value, r.Before, r.ExpiresAt)
-		default:
-			return nil, fmt.Errorf("load revocations: kind %q is unknown", r.Kind)
-		}
-	}
-	return set, nil
-}
-
 // pruneEvery is how often expired revocations leave the store.
 const pruneEvery = time.Hour
 
-// keepHouse drops what has expired from the store, now and then, until ctx ends.
+// keepHouse follows what other processes write, and now and then drops from the store what has expired, until ctx ends.
 func (a *app) keepHouse(ctx context.Context) {
+	var following sync.WaitGroup
+	following.Go(func() { a.revocations.Run(ctx) })
+	defer following.Wait()
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		if _, err := a.store.PruneRevocations(ctx); err != nil && ctx.Err() == nil {
+		if err := a.prune(ctx); err != nil && ctx.Err() == nil {
 			a.logger.Warn("expired revocations stay in the store for now", "error", err.Error())
 		}
 		select {
@@ -179,6 +172,27 @@ func (a *app) keepHouse(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// prune takes one bounded step after another, so that logins get their turn between them (REL-09).
+func (a *app) prune(ctx context.Context) error {
+	for {
+		if n, err := a.store.PruneRevocations(ctx); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// inBackground starts keepHouse. stop ends it and waits: call it when the last request has been answered and before the
+// store is closed. A signal that ends serving does not end it, since requests are still answered then.
+func (a *app) inBackground(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { a.keepHouse(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
 	}
 }
 

@@ -112,13 +112,12 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	logStart(logger, cfg, bridge)
 	e.sayWhatToOpen(urlOf(bridge), simulatorURL, f.data)
 
-	background, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go app.keepHouse(background)
+	stop := app.inBackground(ctx)
 	fmt.Fprintf(e.stdout, "bridge: %s\nsimulator: %s\n", urlOf(bridge), simulatorURL) // both listeners take connections by now
 	err = serveSites(ctx, logger, 0,
 		site{listener: bridge, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain},
 		site{listener: simulated, server: newSimulatorServer(sim, logger)}) // last: the bridge's open requests still ask it
+	stop()
 	return errors.Join(err, app.close())
 }
 

@@ -97,6 +97,7 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_JWT_TTL=2h",
 		"WXBRIDGE_JWT_AUDIENCE=https://login.shop.example.com/api",
 		"WXBRIDGE_JWKS_MAX_AGE=10m",
+		"WXBRIDGE_CLIENTS_FILE=",
 		"WXBRIDGE_WECHAT_API_URL=https://api.weixin.qq.com",
 		"WXBRIDGE_WECHAT_OPEN_URL=https://open.weixin.qq.com",
 		"WXBRIDGE_WECHAT_MP_URL=https://mp.weixin.qq.com",

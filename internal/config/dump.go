@@ -55,6 +55,7 @@ func (c Config) attrs() []slog.Attr {
 		text("JWT_TTL", short(c.JWTTTL)),
 		text("JWT_AUDIENCE", c.JWTAudience),
 		text("JWKS_MAX_AGE", short(c.JWKSMaxAge)),
+		text("CLIENTS_FILE", c.ClientsFile),
 		text("WECHAT_API_URL", urlText(c.WeChatAPIURL)),
 		text("WECHAT_OPEN_URL", urlText(c.WeChatOpenURL)),
 		text("WECHAT_MP_URL", urlText(c.WeChatMPURL)),

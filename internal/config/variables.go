@@ -41,6 +41,8 @@ type variables struct {
 	JWTAudience string        `env:"JWT_AUDIENCE" example:"https://api.example.com"`
 	JWKSMaxAge  time.Duration `env:"JWKS_MAX_AGE" envDefault:"10m" example:"10m"`
 
+	ClientsFile string `env:"CLIENTS_FILE" example:"/etc/wxbridge/clients.yaml"`
+
 	WeChatAPIURL  string `env:"WECHAT_API_URL" envDefault:"https://api.weixin.qq.com" example:"https://api.weixin.qq.com"`
 	WeChatOpenURL string `env:"WECHAT_OPEN_URL" envDefault:"https://open.weixin.qq.com" example:"https://open.weixin.qq.com"`
 	WeChatMPURL   string `env:"WECHAT_MP_URL" envDefault:"https://mp.weixin.qq.com" example:"https://mp.weixin.qq.com"`
