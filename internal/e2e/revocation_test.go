@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -147,6 +148,37 @@ func TestTOK10_OperatorsCommandsReachRunningProcesses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The same between real processes, again and again: the slowest counts.
+func TestTOK10_AProcessOfItsOwnFollowsWithinASecond(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the binary")
+	}
+	binary := buildBinary(t)
+	data := t.TempDir()
+	one := &product{bridge: "http://" + freeAddress(t), log: new(logBuffer), http: newHTTPClient(t)}
+	one.findApps(t, one.bridge)
+	one.simulator = startSimulator(t, one.bridge).URL
+	second := *one
+	second.bridge = "http://" + freeAddress(t)
+	for _, p := range []*product{one, &second} {
+		env := append(one.serveEnv(strings.TrimPrefix(p.bridge, "http://"), one.simulator), "WXBRIDGE_DATABASE=sqlite://"+filepath.Join(data, "w.db"))
+		child := startChild(t, p, binary, data, env)
+		defer child.kill(t)
+	}
+	var slowest time.Duration
+	for n := range times(8, 200) {
+		gone := one.phone(fmt.Sprintf("p-%d", n)).login(t)
+		if !second.admits(t, gone) {
+			t.Fatal("a good session is refused")
+		}
+		one.api(t, http.MethodPost, "/logout", gone.access, "")
+		ended := time.Now()
+		waitFor(t, time.Second, "the other process to refuse", func() bool { return !second.admits(t, gone) })
+		slowest = max(slowest, time.Since(ended))
+	}
+	t.Logf("the slowest took %v", slowest)
 }
 
 // A process that was not running when the token was revoked knows it before its first request.
