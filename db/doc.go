@@ -12,6 +12,7 @@
 //	link.go        the rules: what a login changes, who is merged with whom
 //	login.go       SaveLogin, the one transaction that applies them
 //	fans.go        the other reads and writes of fans
+//	access.go      what operators do: list, block, change roles
 //	keys.go, revocation.go
 //	store.go       Open and the errors
 //	sqlite.go      connections and their settings

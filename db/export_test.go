@@ -107,7 +107,8 @@ func Statements() map[string]string {
 		"relink identity": relinkIdentity, "move identities": moveIdentities, "move aliases": moveAliases,
 		"forget refresh token": forgetRefreshToken, "delete identities": deleteIdentities,
 		"delete aliases": deleteAliases, "delete fan": deleteFan, "prune revocations": pruneRevocations,
-		"revocations": selectRevocations,
-		"sealed":      selectSealed, "reseal session key": resealSessionKey, "reseal refresh token": resealRefreshToken,
+		"sealed": selectSealed, "reseal session key": resealSessionKey, "reseal refresh token": resealRefreshToken,
+		"revocations": selectRevocations, "new revocations": selectNewRevocations, "revoked": selectRevoked,
+		"cut": selectCut, "upsert revocation": upsertRevocation, "list fans": selectFans,
 	}
 }

@@ -90,6 +90,10 @@ type Login struct {
 
 	// ConsentedAt is the tap on the register page that led here, zero if none.
 	ConsentedAt time.Time
+
+	// RevokeUntil is when the tokens issued so far will have expired: how long
+	// the revocations last that this login may bring (LoginResult.Revoked).
+	RevokeUntil time.Time
 }
 
 // LoginResult says whom a login belongs to and what it changed.
@@ -108,6 +112,13 @@ type LoginResult struct {
 	// RoleConflict is the id of a fan with the same unionid who was left apart
 	// because both have a role and the roles differ. An operator must decide.
 	RoleConflict string
+
+	// Revoked: a merge has made an active fan a blocked one, so the tokens of
+	// all its ids were revoked with it.
+	Revoked Revoked
+
+	// NotBefore, if not zero: tokens of the fan issued earlier are revoked.
+	NotBefore time.Time
 }
 
 // FanStore keeps fans. Methods that take a fan's id follow aliases: the id of
@@ -145,6 +156,21 @@ type FanStore interface {
 	// LastLoginAt are the store's own and stay. When somebody else changes the
 	// fan meanwhile, change runs again on the fresh fan.
 	UpdateFan(ctx context.Context, id string, change func(*Fan) error) (Fan, error)
+
+	// SetAccess blocks or unblocks a fan, or changes its role. Blocking, and any
+	// change of a role the fan had, revokes in the same transaction what was
+	// issued to the fan and its aliases, as RevokeFan does, until the given time.
+	// UpdateFan can change the same fields but revokes nothing.
+	SetAccess(ctx context.Context, id string, a Access, until time.Time) (AccessChange, error)
+
+	// Fans returns the fans that the filter selects, in the order of their ids,
+	// which is that of their registration.
+	Fans(ctx context.Context, f FanFilter) ([]Fan, error)
+
+	// IdentitiesByOpenID returns the identities of all apps that have the openid.
+	// It is for operators: an openid means nothing outside its app. It may take
+	// seconds in a store of millions.
+	IdentitiesByOpenID(ctx context.Context, openID string) ([]Identity, error)
 
 	// ForgetUserRefreshToken drops the refresh token WeChat no longer takes.
 	// ErrNotFound if the identity is unknown.

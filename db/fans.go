@@ -151,29 +151,16 @@ func (s *sqliteStore) EraseFan(ctx context.Context, id string, cut, until time.T
 }
 
 func (tx *transaction) eraseFan(id string, cut, until time.Time) ([]string, error) {
-	var fan Fan
-	found, err := tx.queryRow(tx.stmts.fanByAnyID, func(r scanner) error { return scanFan(&fan, r) }, id)
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		return nil, ErrNotFound
-	}
-	ids := []string{fan.ID}
-	err = tx.query(tx.stmts.selectAliases, func(r scanner) error {
-		alias, err := scanText(r)
-		ids = append(ids, alias)
-		return err
-	}, fan.ID)
+	ids, err := tx.allIDs(id)
 	if err != nil {
 		return nil, err
 	}
 	for _, erased := range ids {
 		tx.addRevocation(Revocation{Kind: RevokedSubject, Value: erased, Before: cut, ExpiresAt: until})
 	}
-	tx.exec(tx.stmts.deleteAliases, fan.ID)
-	tx.exec(tx.stmts.deleteIdentities, fan.ID)
-	return ids, tx.exec(tx.stmts.deleteFan, fan.ID)
+	tx.exec(tx.stmts.deleteAliases, ids[0])
+	tx.exec(tx.stmts.deleteIdentities, ids[0])
+	return ids, tx.exec(tx.stmts.deleteFan, ids[0])
 }
 
 func scanFanRow(r scanner) (f Fan, err error) {

@@ -74,6 +74,9 @@ func (s *sqliteStore) SaveLogin(ctx context.Context, login Login) (LoginResult, 
 		result, err = tx.saveLogin(login, now)
 		return err
 	})
+	if err == nil && len(result.Revoked.Subjects) > 0 && !s.inTime(result.Revoked) {
+		result.Revoked, err = s.revokeFan(ctx, result.Fan.ID, login.RevokeUntil)
+	}
 	if err != nil {
 		return LoginResult{}, fmt.Errorf("save login: %w", err)
 	}
@@ -105,6 +108,9 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 		}
 	}
 	if fan, err = tx.mergeAll(fan, others, &result, now); err != nil {
+		return result, err
+	}
+	if err := tx.applyCuts(fan, l.RevokeUntil, &result, now); err != nil {
 		return result, err
 	}
 
@@ -182,6 +188,20 @@ func (tx *transaction) mergeAll(fan Fan, others []Fan, result *LoginResult, now 
 		}
 	}
 	return fan, nil
+}
+
+// applyCuts revokes what an active fan was issued before a merge blocked it, and
+// tells from when on a known fan's tokens are good.
+func (tx *transaction) applyCuts(fan Fan, until time.Time, result *LoginResult, now time.Time) (err error) {
+	if result.MergedFrom != "" && fan.Status == StatusBlocked {
+		if result.Revoked, err = tx.revokeFan(fan.ID, until, now); err != nil {
+			return err
+		}
+	}
+	if !result.Created {
+		result.NotBefore, err = tx.cutOf(fan.ID)
+	}
+	return err
 }
 
 // absorb gives all that the loser has to the survivor. Aliases stay one step

@@ -180,6 +180,7 @@ func (c readerConnector) Driver() driver.Driver                        { return 
 type readStatements struct {
 	ping, fan, fanByIdentity, identities, aliases, keys, revocations *sql.Stmt
 	sealed                                                           *sql.Stmt
+	newRevocations, revoked, fans, byOpenID                          *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -193,6 +194,11 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectKeys:          &s.keys,
 		selectSealed:        &s.sealed,
 		selectRevocations:   &s.revocations,
+
+		selectNewRevocations: &s.newRevocations,
+		selectRevoked:        &s.revoked,
+		selectFans:           &s.fans,
+		selectByOpenID:       &s.byOpenID,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -215,6 +221,7 @@ type writeStatements struct {
 	upsertRevocation, pruneRevocations                             *statement
 	selectKeys, upsertKey, deleteKey                               *statement
 	resealSessionKey, resealRefreshToken                           *statement
+	nextRevocation, selectCut                                      *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -250,6 +257,8 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		resealRefreshToken: &s.resealRefreshToken,
 		upsertRevocation:   &s.upsertRevocation,
 		pruneRevocations:   &s.pruneRevocations,
+		nextRevocation:     &s.nextRevocation,
+		selectCut:          &s.selectCut,
 	} {
 		var err error
 		if *place, err = prepare(conn, text); err != nil {

@@ -195,10 +195,14 @@ func (s *Server) recall(ctx context.Context, f flow, end landing) (landing, erro
 		return end, nil
 	}
 	fan, err := s.cfg.Store.Fan(ctx, end.session.fan.ID)
+	var revoked bool
+	if err == nil {
+		revoked, err = s.cfg.Store.Revoked(ctx, end.session.id, end.session.subject, end.session.since.Truncate(time.Second))
+	}
 	switch {
 	case err != nil && !isNotFound(err):
 		return landing{}, err
-	case err != nil, fan.Status != db.StatusActive, s.cfg.Revocations.Revoked(end.session.claims()):
+	case err != nil, fan.Status != db.StatusActive, revoked:
 		s.repeats.forget(f.State)
 		return landing{}, errSpent
 	}

@@ -35,9 +35,10 @@ func (s *Server) logout(c *gin.Context) error {
 		}
 	}
 	if source != jwtauth.SourceNone && verifyErr == nil {
-		if err := s.revokeSession(c, claims.SessionID); err != nil {
+		if err := s.revokeSession(c, claims); err != nil {
 			return err
 		}
+		recordOf(c).noteEvent("logout", slog.LevelInfo)
 	}
 	if s.hasOurCookie(c.Request) { // else a page that sends no Origin could have the browser drop them unseen
 		s.forgetBrowser(c)
@@ -75,15 +76,40 @@ func (s *Server) logoutForm(c *gin.Context) (params, error) {
 	return pick(values, []string{"return_to", "form_token"})
 }
 
-func (s *Server) revokeSession(c *gin.Context, sessionID string) error {
+// revokeSession ends the session of a token: in the store first, where other processes see it. It lasts until this token
+// and all that renewals may have made of it have expired, also if tokens lived longer before the last restart.
+func (s *Server) revokeSession(c *gin.Context, claims jwtauth.Claims) error {
 	until := s.revokedUntil()
+	if latest := claims.ExpiresAt.Add(revocationMargin); latest.After(until) {
+		until = latest
+	}
 	err := s.cfg.Store.AddRevocation(c.Request.Context(),
-		db.Revocation{Kind: db.RevokedSession, Value: sessionID, ExpiresAt: until})
+		db.Revocation{Kind: db.RevokedSession, Value: claims.SessionID, ExpiresAt: until})
 	if err != nil {
 		return err
 	}
-	s.cfg.Revocations.RevokeSession(sessionID, until)
-	recordOf(c).noteEvent("logout", slog.LevelInfo)
+	s.cfg.Revocations.RevokeSession(claims.SessionID, until)
+	return nil
+}
+
+// logoutEverywhere revokes every token of the caller's fan, on every device and under every alias.
+func (s *Server) logoutEverywhere(c *gin.Context) error {
+	from, fan, err := s.writer(c)
+	if err != nil {
+		return err
+	}
+	until := s.revokedUntil()
+	revoked, err := s.cfg.Store.RevokeFan(c.Request.Context(), fan.ID, until)
+	if err != nil {
+		return missingFan(err)
+	}
+	s.revoked(revoked, until)
+	recordOf(c).noteEvent("logout.everywhere", slog.LevelInfo, slog.String("fan", fan.ID))
+	if from.source == jwtauth.SourceCookie {
+		s.forgetBrowser(c)
+	}
+	c.Header("Cache-Control", "no-store")
+	c.Status(http.StatusNoContent)
 	return nil
 }
 

@@ -1,8 +1,6 @@
 package handlers
 
 import (
-	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -112,7 +110,7 @@ func (s *Server) exportMe(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	export, err := s.exportOf(c.Request.Context(), fan)
+	export, err := ExportOf(c.Request.Context(), s.cfg.Store, fan)
 	if err != nil {
 		return err
 	}
@@ -184,64 +182,6 @@ func meOf(fan db.Fan, identities []db.Identity, aliases []string) me {
 		m.Identities = append(m.Identities, meIdentity{i.Provider, i.AppID, i.OpenID, i.UnionID, i.Subscribed})
 	}
 	return m
-}
-
-// export is all that the store holds about one fan.
-type export struct {
-	me
-	Language     string           `json:"language,omitempty"`
-	Status       string           `json:"status"`
-	UpdatedAt    time.Time        `json:"updated_at"`
-	RegisteredAt *time.Time       `json:"registered_at,omitempty"`
-	ProfileAt    *time.Time       `json:"profile_at,omitempty"`
-	ConsentedAt  *time.Time       `json:"consented_at,omitempty"`
-	Identities   []exportIdentity `json:"identities"`
-}
-
-type exportIdentity struct {
-	meIdentity
-	OpenAccount          string          `json:"open_account"`
-	Scope                string          `json:"scope,omitempty"`
-	Profile              json.RawMessage `json:"profile,omitempty"`
-	HasSessionKey        bool            `json:"has_session_key"`
-	HasUserRefreshToken  bool            `json:"has_user_refresh_token"`
-	UserRefreshExpiresAt *time.Time      `json:"user_refresh_expires_at,omitempty"`
-	CreatedAt            time.Time       `json:"created_at"`
-	LastLoginAt          time.Time       `json:"last_login_at"`
-}
-
-func (s *Server) exportOf(ctx context.Context, fan db.Fan) (export, error) {
-	identities, err := s.cfg.Store.Identities(ctx, fan.ID)
-	if err != nil {
-		return export{}, err
-	}
-	aliases, err := s.cfg.Store.Aliases(ctx, fan.ID)
-	if err != nil {
-		return export{}, err
-	}
-	e := export{me: meOf(fan, nil, aliases), Language: fan.Language, Status: string(fan.Status),
-		UpdatedAt: fan.UpdatedAt.UTC(), RegisteredAt: known(fan.RegisteredAt), ProfileAt: known(fan.ProfileAt),
-		ConsentedAt: known(fan.ConsentedAt), Identities: []exportIdentity{}}
-	for _, i := range identities {
-		x := exportIdentity{meIdentity: meIdentity{i.Provider, i.AppID, i.OpenID, i.UnionID, i.Subscribed},
-			OpenAccount: i.OpenAccount, Scope: i.Scope, HasSessionKey: len(i.SessionKeySealed) > 0,
-			HasUserRefreshToken: len(i.UserRefreshTokenSealed) > 0, UserRefreshExpiresAt: known(i.UserRefreshExpiresAt),
-			CreatedAt: i.CreatedAt.UTC(), LastLoginAt: i.LastLoginAt.UTC()}
-		if json.Valid(i.ProfileJSON) {
-			x.Profile = i.ProfileJSON
-		}
-		e.Identities = append(e.Identities, x)
-	}
-	return e, nil
-}
-
-// known is nil for a time that never was.
-func known(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 // clip cuts text to at most n runes.

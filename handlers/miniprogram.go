@@ -40,7 +40,7 @@ func (s *Server) miniProgramLogin(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	access, claims, err := s.accessToken(*session)
+	access, claims, err := s.accessToken(ctx, *session)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (l landing) remembered() landing {
 		return l
 	}
 	session := *l.session
-	session.fan = db.Fan{ID: session.fan.ID}
+	session.fan, session.fresh = db.Fan{ID: session.fan.ID}, false
 	return landing{outcome: l.outcome, session: &session}
 }
 

@@ -26,6 +26,7 @@ type apiError struct {
 	errcode     int              // what WeChat answered, if it answered
 	retryAfter  int              // seconds
 	credential  bool             // 401 only: the request carried a credential (RFC 6750 §3)
+	challenge   string           // 401 only: WWW-Authenticate, if it is not Bearer
 	cause       error
 }
 
@@ -118,6 +119,9 @@ func setFailureHeaders(header http.Header, answer *apiError) {
 		challenge := "Bearer"
 		if answer.credential {
 			challenge = `Bearer error="invalid_token"`
+		}
+		if answer.challenge != "" {
+			challenge = answer.challenge
 		}
 		header.Set("WWW-Authenticate", challenge)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"wxbridge/db"
+	"wxbridge/internal/clients"
 	"wxbridge/internal/ratelimit"
 	"wxbridge/internal/seal"
 	"wxbridge/jwtauth"
@@ -47,6 +48,7 @@ type Config struct {
 	Issuer      *jwtauth.Issuer
 	Verifier    *jwtauth.Verifier
 	Revocations *jwtauth.RevocationSet
+	Clients     *clients.Registry // of /oauth/introspect and /oauth/revoke; nil knows nobody
 	Box         *seal.Box
 	Pages       *templates.Pages
 
@@ -172,6 +174,9 @@ func (s *Server) routes() {
 	r.PATCH("/me", s.handle(s.patchMe))
 	r.DELETE("/me", s.handle(s.deleteMe))
 	r.GET("/me/export", s.handle(s.exportMe))
+	r.POST("/me/logout-everywhere", s.handle(s.logoutEverywhere))
+	r.POST("/oauth/introspect", s.limitRate, s.handle(s.introspect))
+	r.POST("/oauth/revoke", s.limitRate, s.handle(s.revokeToken))
 	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
 
 	// Operations.

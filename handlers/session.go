@@ -96,21 +96,25 @@ func (s *Server) keepFresh(c *gin.Context, claims jwtauth.Claims) error {
 	switch {
 	case errors.Is(err, db.ErrNotFound):
 		return errBadCredential.because(err)
-	case err != nil:
-		s.cfg.Logger.Warn("session not renewed", "request_id", requestIDOf(c), "err", err)
-		return nil
-	case fan.Status == db.StatusBlocked:
+	case err == nil && fan.Status == db.StatusBlocked:
 		return errBlocked
-	case due:
-		return s.setSession(c, sessionOf(claims, fan))
+	case err == nil && due:
+		err = s.setSession(c, sessionOf(claims, fan))
+	case err == nil:
+		err = s.setIDToken(c, sessionOf(claims, fan))
 	}
-	return s.setIDToken(c, sessionOf(claims, fan))
+	var answer *apiError
+	if err == nil || errors.As(err, &answer) {
+		return err
+	}
+	s.cfg.Logger.Warn("session not renewed", "request_id", requestIDOf(c), "err", err)
+	return nil
 }
 
 // sessionOf continues the session of a token with what its fan is now: after a merge, the surviving fan.
 func sessionOf(claims jwtauth.Claims, fan db.Fan) session {
 	return session{fan: fan, provider: claims.Provider, appID: claims.AppID, openID: claims.OpenID, unionID: claims.UnionID,
-		id: claims.SessionID, authTime: claims.AuthTime, since: claims.IssuedAt}
+		id: claims.SessionID, authTime: claims.AuthTime, subject: claims.Subject, since: claims.IssuedAt}
 }
 
 // revocationMargin outlives the clock differences that verifiers allow, and a clock that is set back by an hour (REL-15).
@@ -118,3 +122,10 @@ const revocationMargin = jwtauth.MaxLeeway + time.Hour
 
 // revokedUntil is when the last token signed before now has expired for good.
 func (s *Server) revokedUntil() time.Time { return s.cfg.Now().Add(s.cfg.TokenTTL + revocationMargin) }
+
+// revoked takes over what the store has just revoked, ahead of the follower.
+func (s *Server) revoked(r db.Revoked, until time.Time) {
+	for _, id := range r.Subjects {
+		s.cfg.Revocations.RevokeSubject(id, r.Before, until)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -179,23 +180,34 @@ type session struct {
 	unionID  string
 	id       string    // sid: made at login, kept through renewals
 	authTime time.Time // of the login
-	since    time.Time // iat of the first token
+
+	// subject and since are sub and iat of the token this goes on from: what revoked that one ends this session. For a
+	// login they are the fan's id and the time before the fan was read.
+	subject string
+	since   time.Time
+
+	fresh bool // straight from a login: nobody can have ended it by its id yet
 }
 
 // signIn stores the login and opens a session for its fan. Every provider's login ends here.
 func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
+	now := s.cfg.Now()
+	login.RevokeUntil = s.revokedUntil()
 	result, err := s.cfg.Store.SaveLogin(ctx, login)
 	if err != nil {
 		return nil, err
 	}
+	s.revoked(result.Revoked, login.RevokeUntil)
 	s.logLogin(recordFrom(ctx), login, result)
 	if result.Fan.Status == db.StatusBlocked {
 		return nil, errBlocked
 	}
-	now := s.cfg.Now()
+	if result.NotBefore.Sub(now) > maxCutAhead {
+		return nil, errUnavailable.because(fmt.Errorf("everything of this fan is revoked until %v; was the clock set back?", result.NotBefore))
+	}
 	return &session{fan: result.Fan, provider: login.Identity.Provider, appID: login.Identity.AppID,
 		openID: login.Identity.OpenID, unionID: login.Identity.UnionID,
-		id: rand.Text(), authTime: now, since: s.issueTime(result.Fan.ID, now)}, nil
+		id: rand.Text(), authTime: now, subject: result.Fan.ID, since: afterCut(result.NotBefore, now), fresh: true}, nil
 }
 
 // logLogin notes the login in its request's line. What it changed between fans has lines of its own.
@@ -221,11 +233,26 @@ func (s *Server) logLogin(r *record, login db.Login, result db.LoginResult) {
 	r.noteLogin("ok")
 }
 
-// issueTime is the iat of a token made now. After everything of the fan was revoked it waits for the next whole second, which
-// is where the cut was made.
-func (s *Server) issueTime(fanID string, now time.Time) time.Time {
-	if cut, ok := s.cfg.Revocations.SubjectCut(fanID); ok && cut.After(now) && cut.Sub(now) <= time.Second {
+// maxCutAhead is how far ahead of now a token's iat may lie. Verifiers tolerate clocks that differ by five seconds.
+const maxCutAhead = 3 * time.Second
+
+// afterCut is the iat of a token made now. After everything of the fan was revoked it waits for the next whole second, which
+// is where the cut was made. A cut further ahead (an erased id, a clock that was set back) is not waited for.
+func afterCut(cut, now time.Time) time.Time {
+	if cut.After(now) && cut.Sub(now) <= maxCutAhead {
 		return cut
+	}
+	return now
+}
+
+// issueTime is the iat of a token for the session made now, as far as this process has heard of revocations.
+func (s *Server) issueTime(n session) time.Time {
+	now := s.cfg.Now()
+	if cut, ok := s.cfg.Revocations.SubjectCut(n.fan.ID); ok {
+		now = afterCut(cut, now)
+	}
+	if n.since.After(now) {
+		return afterCut(n.since, now)
 	}
 	return now
 }
@@ -235,13 +262,30 @@ func (n *session) claims() jwtauth.Claims {
 		Provider: n.provider, AppID: n.appID, OpenID: n.openID, UnionID: n.unionID, Role: n.fan.Role}
 }
 
-// accessToken signs a new access token for the session.
-func (s *Server) accessToken(n session) (string, jwtauth.Claims, error) {
+// accessToken signs a new access token for the session, if the session still stands.
+//
+// It asks the store, where a revocation by another process shows at once, and asks it after signing: a revocation on disk by
+// then is seen here, and one that comes later has its cut after this token's iat. So no token outlives a block, an erasure or
+// a logout that happens while it is being made. errBadCredential: the session was revoked.
+//
+// The token of a login has that without asking, if it is signed in the second the login began in: whatever has ended the
+// login since then was cut later.
+func (s *Server) accessToken(ctx context.Context, n session) (string, jwtauth.Claims, error) {
 	claims := n.claims()
-	claims.IssuedAt = s.issueTime(n.fan.ID, s.cfg.Now())
+	claims.IssuedAt = s.issueTime(n)
 	raw, claims, err := s.cfg.Issuer.AccessToken(claims)
 	if err != nil {
 		return "", jwtauth.Claims{}, errServer.because(err)
+	}
+	if n.fresh && !claims.IssuedAt.After(n.since) {
+		return raw, claims, nil
+	}
+	revoked, err := s.cfg.Store.Revoked(ctx, n.id, n.subject, n.since.Truncate(time.Second))
+	if err != nil {
+		return "", jwtauth.Claims{}, err
+	}
+	if revoked {
+		return "", jwtauth.Claims{}, errBadCredential.because(errors.New("revoked while a token was made"))
 	}
 	return raw, claims, nil
 }
@@ -249,7 +293,7 @@ func (s *Server) accessToken(n session) (string, jwtauth.Claims, error) {
 // idToken signs a new ID token for the session: what pages show, never a credential.
 func (s *Server) idToken(n session) (string, error) {
 	raw, err := s.cfg.Issuer.IDToken(jwtauth.IDClaims{Subject: n.fan.ID, AuthTime: n.authTime,
-		IssuedAt: s.issueTime(n.fan.ID, s.cfg.Now()), Nickname: n.fan.Nickname, Picture: n.fan.AvatarURL})
+		IssuedAt: s.issueTime(n), Nickname: n.fan.Nickname, Picture: n.fan.AvatarURL})
 	if err != nil {
 		return "", errServer.because(err)
 	}
@@ -258,7 +302,7 @@ func (s *Server) idToken(n session) (string, error) {
 
 // setSession gives the browser both tokens of the session, freshly signed.
 func (s *Server) setSession(c *gin.Context, n session) error {
-	access, _, err := s.accessToken(n)
+	access, _, err := s.accessToken(c.Request.Context(), n)
 	if err != nil {
 		return err
 	}

@@ -131,17 +131,22 @@ func (s *Server) keepAlive(c *gin.Context, claims jwtauth.Claims) (name string, 
 	case fan.Status == db.StatusBlocked:
 		return "", errBlocked
 	}
-	if err := s.renewOne(c, sessionOf(claims, fan), renewAccess); err != nil {
+	err = s.renewOne(ctx, c, sessionOf(claims, fan), renewAccess)
+	var refused *apiError
+	switch {
+	case errors.As(err, &refused) && refused.status == http.StatusUnauthorized: // revoked at this moment
+		return "", err
+	case err != nil:
 		s.warnVerify("a session could not be renewed; its token goes on to its end", "cause", err.Error())
 	}
 	return fan.Nickname, nil
 }
 
-func (s *Server) renewOne(c *gin.Context, n session, access bool) error {
+func (s *Server) renewOne(ctx context.Context, c *gin.Context, n session, access bool) error {
 	if !access {
 		return s.setIDToken(c, n)
 	}
-	raw, _, err := s.accessToken(n)
+	raw, _, err := s.accessToken(ctx, n)
 	if err == nil {
 		s.setTokenCookie(c, raw, s.cfg.TokenTTL)
 	}

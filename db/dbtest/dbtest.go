@@ -30,6 +30,9 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"key", keyTests},
 		{"sealed", sealedTests},
 		{"revocation", revocationTests},
+		{"follow", followTests},
+		{"access", accessTests},
+		{"list", listTests},
 		{"concurrency", concurrencyTests},
 		{"close", closeTests},
 	} {

@@ -166,9 +166,14 @@ func mergeBlocked(f *fixture, older, younger bool) {
 			f.update(id, func(fan *db.Fan) { fan.Status = db.StatusBlocked })
 		}
 	}
-	result := f.login(withProfile(miniProgram("mAlice", "uAlice"), db.Profile{Nickname: "Mallory"}))
+	last := withProfile(miniProgram("mAlice", "uAlice"), db.Profile{Nickname: "Mallory"})
+	last.RevokeUntil = f.clock.stored().Add(time.Hour)
+	result := f.login(last)
+	f.same("revoked", result.Revoked, db.Revoked{Subjects: []string{a.ID, b.ID}, Before: f.nextSecond()}) // TOK-10
+	f.subjectsAreCut(result.Revoked, last.RevokeUntil)
 	f.same("status", result.Fan.Status, db.StatusBlocked)
 	f.same("merged", []string{result.Fan.ID, result.MergedFrom}, []string{a.ID, b.ID})
+	f.same("the next login revokes no more", f.login(last).Revoked, db.Revoked{})
 	f.same("nickname", result.Fan.Nickname, "Alice")
 	f.same("stored", f.fan(a.ID), result.Fan)
 	f.same("last login", result.Fan.LastLoginAt, b.LastLoginAt)

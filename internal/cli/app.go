@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"wxbridge/db"
 	"wxbridge/handlers"
 	"wxbridge/internal/config"
+	"wxbridge/internal/follow"
 	"wxbridge/internal/keyring"
 	"wxbridge/internal/ratelimit"
 	"wxbridge/internal/seal"
@@ -25,6 +27,8 @@ type app struct {
 	keys    *keyring.Keyring
 	logger  *slog.Logger
 	meters  meters
+
+	revocations *follow.Follower // of what other processes revoke
 }
 
 // appOptions is what dev does otherwise than serve.
@@ -46,6 +50,10 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	if err != nil {
 		return nil, err
 	}
+	registry, err := loadClients(cfg.ClientsFile)
+	if err != nil {
+		return nil, err
+	}
 	meters := newMeters(cfg)
 	store, err := db.Open(ctx, cfg.Database, time.Now, meters.store()...)
 	if err != nil {
@@ -60,7 +68,7 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	if err != nil {
 		return nil, err
 	}
-	revocations, err := loadRevocations(ctx, store)
+	revocations, follower, err := followRevocations(ctx, store, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -70,13 +78,14 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	}
 	hc.Store, hc.Box, hc.Logger, hc.Dev = store, box, logger, o.dev
 	hc.JWKSFresh = keys.JWKSMaxAge
+	hc.Clients = registry
 	hc.ImageOrigins = append(avatarOrigins(), o.imageOrigins...)
-	meters.watch(hc)
+	meters.watch(hc, follower.Age)
 	handler, err := handlers.New(hc)
 	if err != nil {
 		return nil, err
 	}
-	return &app{handler: handler, store: store, box: box, keys: keys, logger: logger, meters: meters}, nil
+	return &app{handler: handler, store: store, box: box, keys: keys, logger: logger, meters: meters, revocations: follower}, nil
 }
 
 // Memory for tokens already verified, in bytes: about 6,000 access tokens and 3,000 ID tokens.
@@ -165,34 +174,18 @@ func addApps(hc *handlers.Config, cfg config.Config, observe func(wechat.Call)) 
 	return nil
 }
 
-func loadRevocations(ctx context.Context, store db.RevocationStore) (*jwtauth.RevocationSet, error) {
-	set := jwtauth.NewRevocationSet(time.Now)
-	rows, err := store.Revocations(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range rows {
-		switch r.Kind {
-		case db.RevokedSession:
-			set.RevokeSession(r.Value, r.ExpiresAt)
-		case db.RevokedSubject:
-			set.RevokeSubject(r.Value, r.Before, r.ExpiresAt)
-		default:
-			return nil, fmt.Errorf("load revocations: kind %q is unknown", r.Kind)
-		}
-	}
-	return set, nil
-}
-
 // pruneEvery is how often expired revocations leave the store.
 const pruneEvery = time.Hour
 
-// keepHouse drops what has expired from the store, now and then, until ctx ends.
+// keepHouse follows what other processes write, and now and then drops from the store what has expired, until ctx ends.
 func (a *app) keepHouse(ctx context.Context) {
+	var following sync.WaitGroup
+	following.Go(func() { a.revocations.Run(ctx) })
+	defer following.Wait()
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
 	for {
-		if _, err := a.store.PruneRevocations(ctx); err != nil && ctx.Err() == nil {
+		if err := a.prune(ctx); err != nil && ctx.Err() == nil {
 			a.logger.Warn("expired revocations stay in the store for now", "error", err.Error())
 		}
 		select {
@@ -200,6 +193,32 @@ func (a *app) keepHouse(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// prune takes one bounded step after another, so that logins get their turn between them (REL-09).
+func (a *app) prune(ctx context.Context) error {
+	for {
+		if n, err := a.store.PruneRevocations(ctx); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+// inBackground starts keepHouse, follows the keys, and seals anew what a previous secret has sealed. stop ends it all and
+// waits: call it when the last request has been answered and before the
+// store is closed. A signal that ends serving does not end it, since requests are still answered then.
+func (a *app) inBackground(ctx context.Context, cfg config.Config) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() { a.keepHouse(ctx) })
+	running.Go(func() { a.followKeys(ctx) })
+	if cfg.SecretPrevious != "" {
+		running.Go(func() { a.reseal(ctx) })
+	}
+	return func() {
+		cancel()
+		running.Wait()
 	}
 }
 

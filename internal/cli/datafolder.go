@@ -22,7 +22,7 @@ func openDataFolder(dir string) (dataFolder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return dataFolder{}, fmt.Errorf("make the data folder: %w", err)
 	}
-	folder := dataFolder{database: filepath.Join(dir, "wxbridge.db"), secret: filepath.Join(dir, "secret")}
+	folder := existingDataFolder(dir)
 	if _, err := os.Stat(folder.secret); !errors.Is(err, fs.ErrNotExist) {
 		return folder, nil // reading it, later, tells what else may be wrong
 	}
@@ -30,6 +30,11 @@ func openDataFolder(dir string) (dataFolder, error) {
 		return dataFolder{}, fmt.Errorf("make a secret: %w", err)
 	}
 	return folder, nil
+}
+
+// existingDataFolder only names the files.
+func existingDataFolder(dir string) dataFolder {
+	return dataFolder{database: filepath.Join(dir, "wxbridge.db"), secret: filepath.Join(dir, "secret")}
 }
 
 // makeSecret writes 32 random bytes in base64 under another name and links it to path, which fails if path exists.

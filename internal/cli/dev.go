@@ -116,20 +116,14 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	logStart(logger, cfg, bridge)
 	e.sayWhatToOpen(urlOf(bridge), simulatorURL, f.data)
 
-	background, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go app.keepHouse(background)
-	go app.followKeys(background)
-	if cfg.SecretPrevious != "" {
-		go app.reseal(background)
-	}
+	stop := app.inBackground(ctx, cfg)
 	fmt.Fprintf(e.stdout, "bridge: %s\nsimulator: %s\n", urlOf(bridge), simulatorURL) // both listeners take connections by now
 	sites := []site{
 		{listener: bridge, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain},
 		{listener: simulated, server: newSimulatorServer(sim, logger)}, // after the bridge, whose open requests still ask it
 	}
 	err = serveSites(ctx, logger, 0, append(sites, metrics...)...)
-	cancel()
+	stop()
 	return errors.Join(err, app.close())
 }
 

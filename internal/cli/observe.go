@@ -66,7 +66,7 @@ func (m meters) requests() handlers.Observer {
 }
 
 // watch reads the numbers that are asked for when somebody looks.
-func (m meters) watch(hc handlers.Config) {
+func (m meters) watch(hc handlers.Config, revocationsAge func() time.Duration) {
 	if !m.on() {
 		return
 	}
@@ -77,8 +77,7 @@ func (m meters) watch(hc handlers.Config) {
 		c := hc.Verifier.CacheStats()
 		return c.Hits, c.Misses, c.Entries, c.Bytes
 	})
-	loaded := time.Now()
-	m.Revocations(hc.Revocations.Len, func() time.Duration { return time.Since(loaded) })
+	m.Revocations(hc.Revocations.Len, revocationsAge)
 }
 
 // metricsSite opens the listener for metrics, if there is to be one. Anybody who reaches it can read them.

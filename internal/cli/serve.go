@@ -54,16 +54,10 @@ func (e *env) serveBridge(ctx context.Context, cfg config.Config, listener net.L
 	warnOfOpenFiles(logger, append([]string{".env", databasePath(cfg)}, cfg.SecretFiles...))
 	logStart(logger, cfg, listener)
 
-	background, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go app.keepHouse(background)
-	go app.followKeys(background)
-	if cfg.SecretPrevious != "" {
-		go app.reseal(background)
-	}
+	stop := app.inBackground(ctx, cfg)
 	bridge := site{listener: listener, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain}
 	err = serveSites(ctx, logger, drainPause, append([]site{bridge}, metrics...)...)
-	cancel()
+	stop()
 	err = errors.Join(err, app.close())
 	if err == nil {
 		logger.Info("stopped")
@@ -117,7 +111,7 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 	if cfg.MiniProgram.Configured() {
 		attrs = append(attrs, slog.String("mini_program", cfg.MiniProgram.ID))
 	}
-	attrs = append(attrs, slog.String("instances", "single: run one process on this database"))
+	attrs = append(attrs, slog.String("instances", "several processes of this machine may share the database; a login's callbacks belong to one of them"))
 	logger.Info("serving", attrs...)
 }
 

@@ -243,6 +243,18 @@ func (l *loader) folder(name, value string) string {
 	return value
 }
 
+// readable checks that a file can be read; what is in it is its reader's business.
+func (l *loader) readable(name, path string, readFile func(string) ([]byte, error)) string {
+	if path == "" {
+		return ""
+	}
+	if _, err := readFile(path); err != nil {
+		l.fault(name, "names a file that cannot be read ("+reason(err)+")")
+		return ""
+	}
+	return path
+}
+
 func (l *loader) profilePolicy(value string) ProfilePolicy {
 	switch value {
 	case "unknown":

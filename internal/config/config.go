@@ -45,14 +45,18 @@ type Config struct {
 	KeyMaxAge      time.Duration // age at which a signing key is replaced
 	RateLimit      int           // requests a minute and client address on login, callback and token routes; 0 has no limit
 	MetricsListen  string        // host:port of the listener for metrics; "" has none
+	ClientsFile    string        // of services that may introspect and revoke tokens, readable; "" has none
 
 	WeChatAPIURL  *url.URL // https://api.weixin.qq.com
 	WeChatOpenURL *url.URL // https://open.weixin.qq.com
 	WeChatMPURL   *url.URL // https://mp.weixin.qq.com
 
-	// SecretFiles names the files that secrets were read from, so that the start can look at their modes.
+	// SecretFiles names ClientsFile and the files that secrets were read from, so that the start can look at their modes.
 	SecretFiles []string
 }
+
+// MaxJWTTTL bounds JWTTTL: no token of any configuration lives longer.
+const MaxJWTTTL = 30 * 24 * time.Hour
 
 // ClientID is the client_id of access tokens and the aud of ID tokens.
 const ClientID = "wxbridge"
@@ -113,7 +117,7 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.MiniProgram = l.app("MINIPROGRAM", v.MiniProgramAppID, v.MiniProgramAppSecret)
 	l.apps(v)
 
-	c.JWTTTL = l.duration("JWT_TTL", v.JWTTTL, time.Second, 30*24*time.Hour)
+	c.JWTTTL = l.duration("JWT_TTL", v.JWTTTL, time.Second, MaxJWTTTL)
 	c.JWTAudience = l.audience(v.JWTAudience, c.PublicURL)
 	c.JWKSMaxAge = l.duration("JWKS_MAX_AGE", v.JWKSMaxAge, 0, 24*time.Hour)
 	c.JWTAlg = l.algorithm(v.JWTAlg)
@@ -122,6 +126,11 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 
 	c.RateLimit = l.rateLimit(v.RateLimit)
 	c.MetricsListen = l.metricsListen(v.MetricsListen, c.Listen)
+
+	c.ClientsFile = l.readable("CLIENTS_FILE", v.ClientsFile, readFile)
+	if c.ClientsFile != "" {
+		c.SecretFiles = append(c.SecretFiles, c.ClientsFile)
+	}
 
 	c.WeChatAPIURL = l.upstream("WECHAT_API_URL", v.WeChatAPIURL, c.PublicURL)
 	c.WeChatOpenURL = l.upstream("WECHAT_OPEN_URL", v.WeChatOpenURL, c.PublicURL)

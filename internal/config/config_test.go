@@ -104,6 +104,7 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_KEY_MAX_AGE=2160h",
 		"WXBRIDGE_RATE_LIMIT=600",
 		"WXBRIDGE_METRICS_LISTEN=",
+		"WXBRIDGE_CLIENTS_FILE=",
 		"WXBRIDGE_WECHAT_API_URL=https://api.weixin.qq.com",
 		"WXBRIDGE_WECHAT_OPEN_URL=https://open.weixin.qq.com",
 		"WXBRIDGE_WECHAT_MP_URL=https://mp.weixin.qq.com",

@@ -138,6 +138,10 @@ func wrong(t *testing.T) map[string]map[string][]string {
 			"whole internet": {"0.0.0.0/0", "::/0", "1.2.3.4/0"},
 		},
 		"DOMAIN_FILES": {"is not an existing folder": {"/no/such/folder", file, "no-such-folder", "\x00", strings.Repeat("x", 5000)}},
+		"CLIENTS_FILE": {
+			"no such file":   {"/no/such/file", "clients.yaml", file + "x"},
+			"cannot be read": {filepath.Dir(file), file + "/x", "\x00"},
+		},
 		"PROFILE_POLICY": {
 			"is not unknown, never": {"always", "Unknown", "NEVER", "30", "30d", "unknown ", "1h 2h", "unknown,never"},
 			"between":               {"0s", "-1h", "100000h", "1ms"},

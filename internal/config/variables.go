@@ -48,6 +48,8 @@ type variables struct {
 	RateLimit     int    `env:"RATE_LIMIT" envDefault:"600" example:"600"`
 	MetricsListen string `env:"METRICS_LISTEN" example:"127.0.0.1:9090"`
 
+	ClientsFile string `env:"CLIENTS_FILE" example:"/etc/wxbridge/clients.yaml"`
+
 	WeChatAPIURL  string `env:"WECHAT_API_URL" envDefault:"https://api.weixin.qq.com" example:"https://api.weixin.qq.com"`
 	WeChatOpenURL string `env:"WECHAT_OPEN_URL" envDefault:"https://open.weixin.qq.com" example:"https://open.weixin.qq.com"`
 	WeChatMPURL   string `env:"WECHAT_MP_URL" envDefault:"https://mp.weixin.qq.com" example:"https://mp.weixin.qq.com"`

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -150,6 +151,7 @@ func hostileRequests(token string) []request {
 		}
 	}
 	all = append(all, hostileBodies(token)...)
+	all = append(all, hostileForms()...)
 	all = append(all, hostileHeaders(token)...)
 	return all
 }
@@ -172,6 +174,24 @@ func nastyValues() map[string]string {
 		"30 KB": strings.Repeat("a", 30_000), "30 KB escaped": strings.Repeat("%41", 10_000), "non-ASCII": "%E7%A0%81",
 		"a URL": "http://127.0.0.1:1/", "plus": "a+b", "hash": "%23", "ampersand": "%26state%3Dx", "wildcard": "*", "dots": "....",
 	}
+}
+
+// hostileForms are for the routes of registered clients, of which this bridge has none.
+func hostileForms() []request {
+	var all []request
+	for _, path := range []string{"/oauth/introspect", "/oauth/revoke"} {
+		for name, value := range nastyValues() {
+			for _, body := range []string{"token=" + value, "client_id=" + value + "&client_secret=x&token=x", "client_id=x&client_secret=" + value, value} {
+				all = append(all, request{path + " " + name, http.MethodPost, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, body, 0})
+			}
+			all = append(all, request{path + " Basic " + name, http.MethodPost, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded"},
+				"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("x:"+value))}}, "token=x", 0})
+		}
+		for name, body := range map[string]string{"20,000 parameters": strings.Repeat("a=b&", 15_000), "70 KB": strings.Repeat("a", 70_000)} {
+			all = append(all, request{path + " " + name, http.MethodPost, path, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, body, 0})
+		}
+	}
+	return all
 }
 
 func hostileBodies(token string) []request {

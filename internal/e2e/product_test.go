@@ -27,6 +27,8 @@ type product struct {
 	official  simulator.App
 	mini      simulator.App
 
+	env []string // of a serve that shares its database with others
+
 	log  *logBuffer // what the bridge's process wrote to stderr
 	http *http.Client
 	end  func() int // stops the commands and gives their exit code; safe to call again

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -15,30 +14,13 @@ import (
 	"time"
 )
 
-// block does what an operator's tool will do.
-func block(t *testing.T, database, fan string) {
-	t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+database+"?_busy_timeout=5000")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	res, err := db.Exec("UPDATE fans SET status = 'blocked' WHERE id = ?", fan)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n, err := res.RowsAffected(); n != 1 || err != nil {
-		t.Fatalf("blocked %d fans (%v)", n, err)
-	}
-}
-
 func TestREL17_ABlockedFanStaysOutEveryWay(t *testing.T) {
 	data := t.TempDir()
 	p := startDev(t, []string{"--data", data})
 	bob := p.phone("bob")
 	fan := subject(bob.login(t).access)
 	p.miniToken(t, "alice")
-	block(t, filepath.Join(data, "wxbridge.db"), fan)
+	operate(t, nil, "fans", "block", "--data", data, fan)
 
 	bob.forgetSession()
 	tr := bob.open(t, "/login?return_to=%2Fshop")
