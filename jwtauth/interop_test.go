@@ -61,27 +61,67 @@ func TestOurKidIsTheThumbprintJWXComputes(t *testing.T) {
 	}
 }
 
-func TestGoOIDCVerifiesOurTokensOverHTTP(t *testing.T) {
-	w := newWorld(t)
-	b := &bridge{}
-	b.publish(w.keys, "max-age=600")
-	server := httptest.NewServer(b)
-	defer server.Close()
-	keys := oidc.NewRemoteKeySet(background, server.URL)
-	id, err := w.issuer.IDToken(jwtauth.IDClaims{Subject: "fan-1", AuthTime: noon, Nickname: "小红"})
-	must(t, err)
-	for name, row := range map[string]struct{ raw, audience string }{
-		"access token": {w.accessToken(t), audience}, "ID token": {id, clientID},
-	} {
-		token, err := oidc.NewVerifier(issuer, keys, &oidc.Config{ClientID: row.audience, SupportedSigningAlgs: []string{"ES256"}, Now: atNoon}).
-			Verify(background, row.raw)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if token.Subject != "fan-1" || !token.Expiry.Equal(noon.Add(2*time.Hour)) {
-			t.Errorf("%s: got %+v", name, token)
-		}
+// Standard clients know the address of the JWK Set and nothing else of the keys, whatever algorithm signs.
+func TestStandardClientsNeedOnlyTheJWKSURL(t *testing.T) {
+	es, ed, rs := freshKey(t, jwtauth.ES256), freshKey(t, jwtauth.EdDSA), freshKey(t, jwtauth.RS256)
+	for _, signing := range []jwtauth.Key{es, ed, rs} {
+		t.Run(signing.Alg(), func(t *testing.T) {
+			keys, err := jwtauth.NewKeySet(signing, es, ed, rs)
+			must(t, err)
+			b := &bridge{}
+			b.publish(keys, "max-age=600")
+			server := httptest.NewServer(b)
+			defer server.Close()
+			i := newIssuer(t, keys, atNoon)
+			access, _, err := i.AccessToken(login())
+			must(t, err)
+			id, err := i.IDToken(jwtauth.IDClaims{Subject: "fan-1", AuthTime: noon, Nickname: "小红"})
+			must(t, err)
+			for name, row := range map[string]struct{ raw, audience, other string }{
+				"access token": {access, audience, clientID}, "ID token": {id, clientID, audience},
+			} {
+				for client, verify := range standardClients(server.URL, signing.Alg()) {
+					sub, err := verify(row.raw, row.audience)
+					if err != nil || sub != "fan-1" {
+						t.Errorf("%s, %s: %q, %v", client, name, sub, err)
+					}
+					if _, err := verify(row.raw, row.other); err == nil {
+						t.Errorf("%s, %s: accepted for another audience", client, name)
+					}
+					if _, err := verify(row.raw[:len(row.raw)-8]+"AAAAAAAA", row.audience); err == nil {
+						t.Errorf("%s, %s: accepted with a changed signature", client, name)
+					}
+				}
+			}
+		})
+	}
+}
+
+// standardClients verify a token for an audience and give its subject.
+func standardClients(jwksURL, alg string) map[string]func(raw, audience string) (string, error) {
+	goOIDC := oidc.NewRemoteKeySet(background, jwksURL)
+	return map[string]func(raw, audience string) (string, error){
+		"go-oidc": func(raw, audience string) (string, error) {
+			token, err := oidc.NewVerifier(issuer, goOIDC, &oidc.Config{ClientID: audience, SupportedSigningAlgs: []string{alg}, Now: atNoon}).
+				Verify(background, raw)
+			if err != nil {
+				return "", err
+			}
+			return token.Subject, nil
+		},
+		"jwx": func(raw, audience string) (string, error) {
+			set, err := jwk.Fetch(background, jwksURL)
+			if err != nil {
+				return "", err
+			}
+			token, err := jwt.Parse([]byte(raw), jwt.WithKeySet(set), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
+				jwt.WithClock(jwt.ClockFunc(atNoon)), jwt.WithRequiredClaim("exp"))
+			if err != nil {
+				return "", err
+			}
+			sub, _ := token.Subject()
+			return sub, nil
+		},
 	}
 }
 

@@ -19,7 +19,7 @@ func TestHelpListsTheCommandsThereAre(t *testing.T) {
 	for line := range strings.Lines(list) {
 		commands = append(commands, strings.Fields(line)[0])
 	}
-	if diff := cmp.Diff([]string{"dev", "fans", "help", "serve", "simulator", "token", "version"}, commands); diff != "" {
+	if diff := cmp.Diff([]string{"dev", "fans", "help", "keys", "serve", "simulator", "token", "version"}, commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 }
@@ -27,7 +27,8 @@ func TestHelpListsTheCommandsThereAre(t *testing.T) {
 func TestWrongCommandLinesExitWith2(t *testing.T) {
 	for _, row := range []struct{ line, want string }{
 		{"serv", "serve"},
-		{"keys list", "unknown command"},
+		{"keys lst", "unknown command"},
+		{"menu push", "unknown command"},
 		{"token inspekt", "unknown command"},
 		{"serve now", "now"},
 		{"serve --port 80", "--port"},

@@ -66,15 +66,8 @@ func readmeSnippet(t *testing.T, fence string) string {
 }
 
 func runNode(t *testing.T, file, token string) (string, error) {
-	node, err := exec.LookPath("node")
-	modules := os.Getenv("WXBRIDGE_TEST_NODE_MODULES")
-	if _, statErr := os.Stat(filepath.Join(modules, "jose")); err != nil || modules == "" || statErr != nil {
-		skipWithout(t, "node", "node, and a folder with the npm package jose named by WXBRIDGE_TEST_NODE_MODULES")
-	}
-	folder := filepath.Dir(file)
-	if err := os.Symlink(modules, filepath.Join(folder, "node_modules")); err != nil && !os.IsExist(err) {
-		return "", err
-	}
+	node, folder := need(t, "node", "node"), filepath.Dir(file)
+	linkNodeModules(t, folder)
 	script := filepath.Join(folder, "main.mjs")
 	content := "import { fanOf } from './fan.mjs';\nconsole.log(await fanOf(process.argv[2]));\n"
 	if err := os.WriteFile(script, []byte(content), 0o600); err != nil {
@@ -84,18 +77,35 @@ func runNode(t *testing.T, file, token string) (string, error) {
 	return string(out), err
 }
 
+// linkNodeModules lets programs in the folder import the npm package jose.
+func linkNodeModules(t *testing.T, folder string) {
+	t.Helper()
+	modules := os.Getenv("WXBRIDGE_TEST_NODE_MODULES")
+	if _, err := os.Stat(filepath.Join(modules, "jose")); modules == "" || err != nil {
+		skipWithout(t, "node", "a folder with the npm package jose named by WXBRIDGE_TEST_NODE_MODULES")
+	}
+	if err := os.Symlink(modules, filepath.Join(folder, "node_modules")); err != nil && !os.IsExist(err) {
+		t.Fatal(err)
+	}
+}
+
 func runPython(t *testing.T, file, token string) (string, error) {
+	script := "import sys; sys.path.insert(0, sys.argv[1]); from fan import fan_of; print(fan_of(sys.argv[2]))"
+	out, err := exec.CommandContext(t.Context(), pythonWithJWT(t), "-c", script, filepath.Dir(file), token).CombinedOutput()
+	return string(out), err
+}
+
+// pythonWithJWT finds a Python that has PyJWT.
+func pythonWithJWT(t *testing.T) string {
+	t.Helper()
 	for _, name := range []string{"/usr/bin/python3", "python3"} {
 		python, err := exec.LookPath(name)
-		if err != nil || exec.CommandContext(t.Context(), python, "-c", "import jwt, cryptography").Run() != nil {
-			continue
+		if err == nil && exec.CommandContext(t.Context(), python, "-c", "import jwt, cryptography").Run() == nil {
+			return python
 		}
-		script := "import sys; sys.path.insert(0, sys.argv[1]); from fan import fan_of; print(fan_of(sys.argv[2]))"
-		out, err := exec.CommandContext(t.Context(), python, "-c", script, filepath.Dir(file), token).CombinedOutput()
-		return string(out), err
 	}
 	skipWithout(t, "python3", "python3 with PyJWT and cryptography")
-	return "", nil
+	return ""
 }
 
 // skipWithout skips a test that needs a program which is not installed, or fails it where that program is required.

@@ -8,7 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // a signature over SHA-1 must be refused
+	"crypto/sha1" // a signature over SHA-1 must be refused
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
@@ -259,7 +259,7 @@ func (f *Forger) ed25519Edges(k ed25519.PrivateKey, text string, good []byte, ad
 // rsaEdges: other paddings and hashes, numbers out of range, and the encodings a lax reader of PKCS #1 v1.5 takes
 // (Bleichenbacher 2006, CVE-2006-4339).
 func (f *Forger) rsaEdges(k *rsa.PrivateKey, text string, good []byte, add func(string, []byte)) {
-	d256, d1, d384, d512 := sha256.Sum256([]byte(text)), sha1.Sum([]byte(text)), sha512.Sum384([]byte(text)), sha512.Sum512([]byte(text)) //nolint:gosec
+	d256, d1, d384, d512 := sha256.Sum256([]byte(text)), sha1.Sum([]byte(text)), sha512.Sum384([]byte(text)), sha512.Sum512([]byte(text))
 	add("with PSS padding", must(rsa.SignPSS(rand.Reader, k, crypto.SHA256, d256[:], nil)))
 	add("with PSS padding without salt", must(rsa.SignPSS(rand.Reader, k, crypto.SHA256, d256[:], &rsa.PSSOptions{SaltLength: 0})))
 	add("over SHA-1", must(rsa.SignPKCS1v15(nil, k, crypto.SHA1, d1[:])))
