@@ -65,13 +65,19 @@ func layouts() []layout {
 // startStand starts it all. The settings beside the public URL are those that the file's own comment names.
 func startStand(t *testing.T, proxy string, l layout, env ...string) *stand {
 	t.Helper()
+	return startStandAsking(t, proxy, l, "", env...)
+}
+
+// startStandAsking is startStand with a requirement added to the proxy's question, as the README says where.
+func startStandAsking(t *testing.T, proxy string, l layout, requirement string, env ...string) *stand {
+	t.Helper()
 	requireProxy(t, proxy)
 	inner := startDev(t, nil, slices.Concat([]string{"WXBRIDGE_PUBLIC_URL=" + l.bridge, "WXBRIDGE_TRUSTED_PROXIES=127.0.0.1"},
 		l.bridgeSetting, env)...)
 	s := &stand{proxy: proxy, layout: l, site: newEchoSite(t), output: new(logBuffer)}
 	s.gate = newGate(t, inner.bridge)
 	p := proxyFiles{dir: t.TempDir(), layout: l.name, http: freeAddress(t), https: freeAddress(t),
-		bridge: s.gate.address, site: s.site.address}
+		bridge: s.gate.address, site: s.site.address, requirement: requirement}
 	s.address = p.https
 	s.roots = p.writeCertificate(t)
 	command := p.prepare(t, proxy)
@@ -172,6 +178,7 @@ func (s *stand) client(t *testing.T, plain string) *http.Client {
 type proxyFiles struct {
 	dir, layout               string
 	http, https, bridge, site string // addresses
+	requirement               string // such as "role=editor"
 }
 
 func (p proxyFiles) prepare(t *testing.T, proxy string) *exec.Cmd {
@@ -193,6 +200,13 @@ func (p proxyFiles) copy(t *testing.T, from, to, before string, edits ...string)
 		t.Fatal(err)
 	}
 	text := string(shipped)
+	if p.requirement != "" && strings.Contains(text, pathVerify) {
+		if strings.HasPrefix(from, "nginx/") {
+			edits = append(edits, "/auth/verify;", "/auth/verify?"+p.requirement+";")
+		} else {
+			edits = append(edits, "?redirect=1", "?redirect=1&"+p.requirement)
+		}
+	}
 	for i := 0; i < len(edits); i += 2 {
 		if !strings.Contains(text, edits[i]) {
 			t.Fatalf("%s has no %q", from, edits[i])
@@ -319,7 +333,7 @@ func (s *echoSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.seen = append(s.seen, e)
 	s.mu.Unlock()
-	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && strings.EqualFold(r.Header.Get("Connection"), "upgrade") && r.ProtoAtLeast(1, 1) {
 		greetBySocket(w, r)
 		return
 	}
@@ -412,17 +426,15 @@ func newGate(t *testing.T, bridge string) *gate {
 		},
 	}
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == pathVerify {
-			body, _ := io.ReadAll(r.Body)
-			g.mu.Lock()
-			g.seen = append(g.seen, echoed{Method: r.Method, URI: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Body: string(body)})
-			instead := g.instead
-			g.mu.Unlock()
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			if instead != nil {
-				instead(w, r)
-				return
-			}
+		body, _ := io.ReadAll(r.Body)
+		g.mu.Lock()
+		g.seen = append(g.seen, echoed{Method: r.Method, URI: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Body: string(body)})
+		instead := g.instead
+		g.mu.Unlock()
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if instead != nil && r.URL.Path == pathVerify {
+			instead(w, r)
+			return
 		}
 		way.ServeHTTP(w, r)
 	}))
@@ -431,7 +443,20 @@ func newGate(t *testing.T, bridge string) *gate {
 	return g
 }
 
-func (g *gate) questions() []echoed { g.mu.Lock(); defer g.mu.Unlock(); return slices.Clone(g.seen) }
+// asked are the requests to one path of the bridge.
+func (g *gate) asked(path string) []echoed {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var out []echoed
+	for _, e := range g.seen {
+		if before, _, _ := strings.Cut(e.URI, "?"); before == path {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (g *gate) questions() []echoed { return g.asked(pathVerify) }
 func (g *gate) forget()             { g.mu.Lock(); defer g.mu.Unlock(); g.seen = nil }
 
 // breaks answers the proxy's questions by h while do runs.

@@ -116,8 +116,8 @@ func strangerGetsIn(t *testing.T, s *stand) {
 		t.Errorf("nobody asked WeChat:%v", tr)
 	}
 	s.wantIdentity(t, s.token(ph), "bob")
-	if got := s.site.last(t); got.URI != orderPage {
-		t.Errorf("the site was asked for %s, want %s", got.URI, orderPage)
+	if got := s.site.last(t); got.URI != orderPage || "https://"+got.Host != s.layout.site {
+		t.Errorf("the site was asked for %s on %s, want %s", got.URI, got.Host, orderPage)
 	}
 	if again := ph.open(t, s.layout.site+orderPage); len(again) != 1 || again[0].status != http.StatusOK {
 		t.Errorf("the second visit is no single page:%v", again)
@@ -414,7 +414,8 @@ func speak(w http.ResponseWriter, text string) {
 func forwardedIsOverwritten(t *testing.T, s *stand) {
 	ph := s.person(t, "alice")
 	claims := []string{"X-Forwarded-For: 203.0.113.9", "X-Forwarded-Host: evil.example", "X-Forwarded-Proto: http", "X-Forwarded-Uri: /mallory",
-		"X-Forwarded-Method: OPTIONS", "Forwarded: for=203.0.113.9;host=evil.example", "X-Real-Ip: 203.0.113.9", "X-Forwarded-Port: 1"}
+		"X-Forwarded-Method: OPTIONS", "Forwarded: for=203.0.113.9;host=evil.example", "X-Real-Ip: 203.0.113.9", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /mallory",
+		"X-Request-Id: mallory-1234"}
 	if status, _, _ := s.raw(t, "GET", orderPage, append(claims, s.cookieLine(ph))...); status != http.StatusOK {
 		t.Fatalf("%d", status)
 	}
@@ -438,6 +439,22 @@ func forwardedIsOverwritten(t *testing.T, s *stand) {
 			t.Errorf("the bridge is told X-Forwarded-Method %q", got)
 		}
 	}
+	s.gate.forget()
+	s.raw(t, "GET", "/login/register", append(claims, "Host: "+strings.TrimPrefix(s.layout.bridge, "https://"))...)
+	for _, e := range s.gate.asked("/login/register") {
+		if got := e.Header["X-Forwarded-For"]; len(got) != 1 || got[0] != "127.0.0.1" {
+			t.Errorf("SRV-03 the bridge's own routes are told X-Forwarded-For %q", got)
+		}
+		if got := e.Header.Get("X-Request-Id"); strings.Contains(got, "mallory") {
+			t.Errorf("the bridge's own routes are told X-Request-Id %q", got)
+		}
+		if got := e.Header.Get("X-Forwarded-Host"); "https://"+got != s.layout.bridge {
+			t.Errorf("the bridge's own routes are told X-Forwarded-Host %q", got)
+		}
+	}
+	if len(s.gate.asked("/login/register")) != 1 {
+		t.Error("the bridge's own route was not reached")
+	}
 	for _, uri := range []string{"//evil.example/x", "/a/../../b", "/%2e%2e/x", "/a;b=c", "/a%5Cb", "/x?y=//evil.example", "/%0d%0aSet-Cookie:x=y"} {
 		if status, header, _ := s.raw(t, "GET", uri, "Accept: text/html"); status < 300 ||
 			header.Get("Location") != "" && !strings.HasPrefix(header.Get("Location"), s.layout.bridge+"/login?return_to="+url.QueryEscape(s.layout.site+"/")) {
@@ -455,8 +472,14 @@ func (s *stand) wantForwarded(t *testing.T, e echoed, what string) {
 			t.Errorf("%s: %s is %q, want %q", what, name, got, want)
 		}
 	}
-	if len(e.Header["Forwarded"]) > 0 || strings.Contains(fmt.Sprint(e.Header["X-Forwarded-Uri"]), "mallory") || e.Header.Get("X-Forwarded-Port") == "1" {
-		t.Errorf("%s: Forwarded %q, X-Forwarded-Uri %q, X-Forwarded-Port %q", what, e.Header["Forwarded"], e.Header["X-Forwarded-Uri"], e.Header["X-Forwarded-Port"])
+	for name, refused := range map[string]string{"Forwarded": "for=", "X-Real-Ip": "203.", "X-Forwarded-Uri": "mallory", "X-Forwarded-Method": "OPTIONS",
+		"X-Forwarded-Prefix": "mallory", "X-Request-Id": "mallory"} {
+		if got := strings.Join(e.Header[name], " "); strings.Contains(got, refused) {
+			t.Errorf("%s: %s is %q", what, name, got)
+		}
+	}
+	if got := e.Header.Get("X-Forwarded-Port"); got == "1" {
+		t.Errorf("%s: X-Forwarded-Port is %s", what, got)
 	}
 }
 
@@ -556,6 +579,7 @@ func webSocket(t *testing.T, s *stand) {
 	if status, _, _ := s.raw(t, "GET", "/socket", upgrade...); status != http.StatusUnauthorized || len(s.site.requests()) > 0 {
 		t.Errorf("a stranger's WebSocket: %d", status)
 	}
+	upgrade[0] = "Connection: Upgrade, Remote-User"
 	status, header, _ := s.raw(t, "GET", "/socket", append(append(upgrade, s.cookieLine(ph)), smuggled("-")...)...)
 	if status != http.StatusSwitchingProtocols || header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Errorf("a WebSocket: %d %v", status, header)
@@ -572,6 +596,9 @@ func siteAnswers(t *testing.T, s *stand) {
 	}
 	if h.setCookie("of_the_site") == nil {
 		t.Error("a cookie of the site does not arrive")
+	}
+	if got := s.site.last(t).Header["Connection"]; slices.Contains(got, "upgrade") {
+		t.Errorf("the site is told Connection %q for a plain request", got)
 	}
 	if n := len(h.header["Set-Cookie"]); n != 1 {
 		t.Errorf("%d Set-Cookie, want the site's alone: %q", n, h.header["Set-Cookie"])
@@ -605,6 +632,11 @@ func bridgeRoutes(t *testing.T, s *stand) {
 	if n := len(s.site.requests()); n != 0 {
 		t.Errorf("%d requests reached the site", n)
 	}
+	for _, path := range []string{"/oauth/introspect", "/oauth/revoke"} { // for registered clients; a GET gets nothing
+		if stranger.once(t, s.layout.bridge+path); len(s.gate.asked(path)) != 1 {
+			t.Errorf("%s is not led to the bridge", path)
+		}
+	}
 	// From outside the question is either not there or a page of the site's, which needs a login.
 	s.gate.forget()
 	if h := stranger.do(t, http.MethodGet, s.layout.bridge+pathVerify, http.Header{"Accept": {"application/json"}}, ""); h.status != http.StatusNotFound && h.status != http.StatusUnauthorized {
@@ -617,11 +649,16 @@ func bridgeRoutes(t *testing.T, s *stand) {
 		return
 	}
 	ph := s.person(t, "alice")
-	for _, path := range []string{"/", "/static/site.css", "/static/vendor/jquery.js", "/loginhelp", "/members", "/me2", "/api/me", "/healthz", "/auth/verify", "/_wxbridge/verify"} {
-		if h := ph.once(t, s.layout.site+path); h.status == http.StatusOK && s.site.last(t).URI != path {
-			t.Errorf("%s does not reach the site", path)
-		} else if h.status != http.StatusOK && path != "/_wxbridge/verify" {
-			t.Errorf("%v", h)
+	for _, path := range []string{"/", "/static/site.css", "/static/vendor/jquery.js", "/loginhelp", "/members", "/me2", "/api/me", "/healthz", "/auth/verify"} {
+		if h := ph.once(t, s.layout.site+path); h.status != http.StatusOK || s.site.last(t).URI != path {
+			t.Errorf("%v does not reach the site", h)
+		}
+	}
+	if s.proxy == "nginx" {
+		for _, path := range []string{"/_wxbridge/verify", "/_wxbridge/login"} {
+			if h := ph.once(t, s.layout.site+path); h.status != http.StatusNotFound {
+				t.Errorf("from outside: %v", h)
+			}
 		}
 	}
 }
@@ -697,5 +734,66 @@ func TestProxies_RenewTheCookie(t *testing.T) {
 				s.wantIdentity(t, c.Value, "alice")
 			})
 		}
+	}
+}
+
+// A requirement in the proxy's question keeps out who does not meet it, without sending anybody round in circles.
+func TestProxies_Require(t *testing.T) {
+	for _, proxy := range []string{"nginx", "caddy", "traefik"} {
+		t.Run(proxy, func(t *testing.T) {
+			t.Parallel()
+			s := startStandAsking(t, proxy, layouts()[1], "provider=mini_program")
+			ph := s.phone("alice")
+			if tr := s.enter(t, ph, s.layout.site+"/"); tr.last().status != http.StatusForbidden || len(tr) > 12 {
+				t.Errorf("somebody of the official account ends with%v", tr)
+			}
+			if h := ph.once(t, s.layout.site+"/"); h.status != http.StatusForbidden {
+				t.Errorf("and then %v", h)
+			}
+			if n := len(s.site.requests()); n != 0 {
+				t.Errorf("%d requests reached the site", n)
+			}
+			if h := s.phone("").once(t, s.layout.site+"/"); h.status != http.StatusFound {
+				t.Errorf("a stranger: %v", h)
+			}
+			if status, _, _ := s.raw(t, "GET", "/", "Authorization: Bearer "+s.miniToken(t, "alice")); status != http.StatusOK {
+				t.Errorf("somebody of the mini program gets %d", status)
+			}
+		})
+	}
+}
+
+// HTTP/2 has lower-case names and no Connection header; the rest is the same.
+func TestProxies_OverHTTP2(t *testing.T) {
+	for _, proxy := range []string{"caddy", "traefik"} { // nginx speaks it where it is told to
+		t.Run(proxy, func(t *testing.T) {
+			t.Parallel()
+			s := startStand(t, proxy, layouts()[1])
+			ph := s.person(t, "alice")
+			client := s.client(t, "")
+			client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+			for _, separator := range []string{"-", "_", ".", "~"} {
+				req, err := http.NewRequest(http.MethodGet, s.layout.site+"/", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, line := range smuggled(separator) {
+					name, value, _ := strings.Cut(line, ": ")
+					req.Header[name] = []string{value, value}
+				}
+				_, cookies, _ := strings.Cut(s.cookieLine(ph), ": ")
+				req.Header.Set("Cookie", cookies)
+				res, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if res.ProtoMajor != 2 || res.StatusCode != http.StatusOK {
+					t.Errorf("%s: %s %d", separator, res.Proto, res.StatusCode)
+				}
+				s.wantNoMallory(t, separator)
+				s.wantIdentity(t, s.token(ph), "alice")
+			}
+		})
 	}
 }
