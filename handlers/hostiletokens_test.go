@@ -41,6 +41,8 @@ func tokenDoors(b *bridge, goodToken string) []door {
 		{"GET /me by a bad header beside a good cookie", b.withHeader("GET", "/me", "Cookie", "wxbridge_token="+goodToken), hasStatus(200), unauthorized, false},
 		{"GET /me/export by header", b.withHeader("GET", "/me/export"), hasStatus(200), unauthorized, false},
 		{"PATCH /me by header", b.withHeader("PATCH", "/me"), hasStatus(415), unauthorized, false}, // it has no body
+		{"GET /auth/verify by header", b.withHeader("GET", "/auth/verify"), hasStatus(200), unauthorized, false},
+		{"GET /auth/verify by cookie", b.withCookie("GET", "/auth/verify"), hasStatus(200), unauthorized, true},
 		{"GET /login by cookie", b.withCookie("GET", "/login?return_to=/arrived"), landed, toWeChat, true},
 	}
 }

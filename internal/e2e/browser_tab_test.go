@@ -20,7 +20,7 @@ import (
 )
 
 // startBrowser starts chromium, or skips the test where there is none. preferences go into its profile.
-func startBrowser(t *testing.T, preferences map[string]any) context.Context {
+func startBrowser(t *testing.T, preferences map[string]any, more ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -48,7 +48,7 @@ func startBrowser(t *testing.T, preferences map[string]any) context.Context {
 		"disable-sync", "disable-dev-shm-usage", "disable-default-apps", "no-default-browser-check"} {
 		options = append(options, chromedp.Flag(flag, true))
 	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
 	t.Cleanup(stop)
 	browser, closeBrowser := chromedp.NewContext(allocator)
 	t.Cleanup(closeBrowser)
