@@ -19,7 +19,7 @@ func TestHelpListsTheCommandsThereAre(t *testing.T) {
 	for line := range strings.Lines(list) {
 		commands = append(commands, strings.Fields(line)[0])
 	}
-	if diff := cmp.Diff([]string{"dev", "help", "serve", "simulator", "token", "version"}, commands); diff != "" {
+	if diff := cmp.Diff([]string{"dev", "help", "keys", "serve", "simulator", "token", "version"}, commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 }
@@ -27,7 +27,9 @@ func TestHelpListsTheCommandsThereAre(t *testing.T) {
 func TestWrongCommandLinesExitWith2(t *testing.T) {
 	for _, row := range []struct{ line, want string }{
 		{"serv", "serve"},
-		{"keys list", "unknown command"},
+		{"keys lst", "unknown command"},
+		{"keys rotate now", "unknown command"},
+		{"keys list --all", "--all"},
 		{"token inspekt", "unknown command"},
 		{"serve now", "now"},
 		{"serve --port 80", "--port"},
@@ -44,7 +46,7 @@ func TestWrongCommandLinesExitWith2(t *testing.T) {
 }
 
 func TestCommandsExplainThemselves(t *testing.T) {
-	for _, line := range []string{"", "serve --help", "dev --help", "simulator --help", "token", "token --help", "token inspect --help", "version --help"} {
+	for _, line := range []string{"", "serve --help", "dev --help", "simulator --help", "keys", "keys list --help", "keys rotate --help", "token", "token --help", "token inspect --help", "version --help"} {
 		if got := run(t, nil, strings.Fields(line)...); got.code != 0 || len(got.stdout) < 80 || got.stderr != "" {
 			t.Errorf("wxbridge %s: exit code %d, stdout %q, stderr %q", line, got.code, got.stdout, got.stderr)
 		}
