@@ -593,7 +593,19 @@ func TestASecretChangesWhileProcessesRun(t *testing.T) {
 		t.Errorf("a start with the previous secret alone: %v", err)
 	}
 
-	// The old process cannot open a key that is new, but it hears that one is compromised, and then signs nothing.
+	// The old process cannot open a key that is new, so it lets nobody cache its own key set until that one signs (KEY-05);
+	// and it hears that one is compromised, and then signs nothing.
+	_, err = keyring.Rotate(ctx, old.store, both, s.options())
+	must(t, err)
+	for range 11 {
+		s.clock.advance(time.Minute)
+		old.look()
+		fresh.look()
+	}
+	if got := []time.Duration{old.JWKSMaxAge(), fresh.JWKSMaxAge()}; got[0] != 0 || got[1] != 10*time.Minute {
+		t.Errorf("cache lives: %v", got)
+	}
+	must(t, old.verify(old.token()))
 	_, err = keyring.RotateCompromised(ctx, old.store, both, s.options())
 	must(t, err)
 	old.look()
