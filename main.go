@@ -13,13 +13,14 @@ import (
 
 func main() {
 	ctx, cancel := context.WithCancel(context.Background())
+	signal.Ignore(syscall.SIGPIPE) // a log collector that ends does not end the bridge
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
 		cancel() // open requests finish
 		<-signals
-		time.Sleep(300 * time.Millisecond) // or not; but timeout(1) sends its signal twice, and dev removes its folder
+		time.Sleep(300 * time.Millisecond) // or not; but timeout(1) sends its signal twice, dev removes its folder, and the log is written
 		os.Exit(1)
 	}()
 	os.Exit(cli.Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))

@@ -13,5 +13,8 @@
 // of every return address. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
 // cookie may change something. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
 //
+// requestlog.go keeps what a request's one line in the log says, and tells metrics; ratelimit.go is the middleware of routes
+// with a budget by client address.
+//
 // No SQL, no WeChat URL and no cryptography lives here.
 package handlers

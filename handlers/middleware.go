@@ -25,7 +25,7 @@ func (s *Server) requestID(c *gin.Context) {
 	if !plausibleRequestID(id) || !s.fromTrustedProxy(c.Request) {
 		id = newRequestID()
 	}
-	r := &record{ResponseWriter: c.Writer, id: id}
+	r := &record{ResponseWriter: c.Writer, start: s.cfg.Now(), id: id}
 	r.headers[0] = id
 	c.Writer = r
 	c.Writer.Header()["X-Request-Id"] = r.headers[:1:1]

@@ -86,17 +86,18 @@ type ProfilePolicy struct {
 
 // Server answers wxbridge's routes. It is safe for concurrent use.
 type Server struct {
-	cfg          Config
-	engine       *gin.Engine
-	returnTo     *ReturnPolicy
-	cookies      cookieNames
-	policy       string // Content-Security-Policy
-	homePolicy   string // the same with avatars
-	repeats      *repeats
-	codes        *seenCodes
-	trusted      []netip.Prefix
-	draining     atomic.Bool
-	observers    map[string]func(status int, took time.Duration) // by route
+	cfg        Config
+	engine     *gin.Engine
+	returnTo   *ReturnPolicy
+	cookies    cookieNames
+	policy     string // Content-Security-Policy
+	homePolicy string // the same with avatars
+	repeats    *repeats
+	codes      *seenCodes
+	trusted    []netip.Prefix
+	draining   atomic.Bool
+	observers  map[string]func(status int, took time.Duration) // by route
+
 	verifyWarned seldom
 }
 

@@ -268,6 +268,7 @@ func serveEnviron(t *testing.T, wechatURL string) []string {
 		"WXBRIDGE_PUBLIC_URL=" + publicURL,
 		"WXBRIDGE_LISTEN=127.0.0.1:0",
 		"WXBRIDGE_SECRET=" + sealingSecret,
+		"WXBRIDGE_RATE_LIMIT=0", // tests log in from one address more often than people do
 		"WXBRIDGE_OFFICIAL_APP_ID=" + official.AppID,
 		"WXBRIDGE_OFFICIAL_APP_SECRET=" + official.Secret,
 		"WXBRIDGE_MINIPROGRAM_APP_ID=" + mini.AppID,

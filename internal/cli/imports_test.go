@@ -107,6 +107,9 @@ func TestLibrariesStayWhereTheyBelong(t *testing.T) {
 		"math/rand":                    nil,
 		"math/rand/v2":                 {"wechat/simulator", "wechat"},
 		"net/http/pprof":               nil,
+
+		"github.com/prometheus/client_golang/prometheus":          {"internal/metrics"},
+		"github.com/prometheus/client_golang/prometheus/promhttp": {"internal/metrics"},
 	}
 	for _, p := range listPackages(t) {
 		name := strings.TrimPrefix(p.ImportPath, "wxbridge/")

@@ -73,6 +73,10 @@ func (m meters) watch(hc handlers.Config) {
 	if hc.RateLimit != nil {
 		m.RateLimitAddresses(hc.RateLimit.Len)
 	}
+	m.TokenCache(func() (hits, misses uint64, entries, bytes int) {
+		c := hc.Verifier.CacheStats()
+		return c.Hits, c.Misses, c.Entries, c.Bytes
+	})
 	loaded := time.Now()
 	m.Revocations(hc.Revocations.Len, func() time.Duration { return time.Since(loaded) })
 }

@@ -88,7 +88,7 @@ func TestFaultsOfMiniProgramLogin(t *testing.T) {
 			if c.fault.ErrCode != 0 && c.status != 500 && answer["wechat_errcode"] != float64(c.fault.ErrCode) {
 				t.Errorf("wechat_errcode is %v, want %d", answer["wechat_errcode"], c.fault.ErrCode)
 			}
-			refuse(t, string(h.body)+p.log.String(), "secret", append(devSecrets("127.0.0.1"), code))
+			refuse(t, string(h.body)+p.logged(t), "secret", append(devSecrets("127.0.0.1"), code))
 			if n := p.called(t, pathJSCode, func() { p.api(t, http.MethodPost, miniLogin, "", `{"code":"`+code+`"}`) }); n != 0 {
 				t.Error("the same code was sent to WeChat again")
 			}
@@ -150,7 +150,7 @@ func checkFailedFlow(t *testing.T, p *product, ph *phone, callback string, c exp
 		t.Errorf("%v: no Retry-After", h)
 	}
 	u, _ := url.Parse(callback)
-	refuse(t, string(h.body)+p.log.String(), "secret", append(devSecrets("127.0.0.1"), codeOf(u), u.Query().Get("state")))
+	refuse(t, string(h.body)+p.logged(t), "secret", append(devSecrets("127.0.0.1"), codeOf(u), u.Query().Get("state")))
 }
 
 func TestFaultsOfUserInfo(t *testing.T) {

@@ -50,7 +50,7 @@ func TestSRV07_MalformedRequestsAreTheCallersFault(t *testing.T) {
 	if h := p.api(t, http.MethodGet, "/me", session.access, ""); h.status != http.StatusOK {
 		t.Errorf("after all that, a good request: %v: %s", h, h.body)
 	}
-	if log := p.log.String(); strings.Contains(log, "panic") {
+	if log := p.logged(t); strings.Contains(log, "panic") {
 		t.Error("SRV-06 something panicked")
 	}
 }

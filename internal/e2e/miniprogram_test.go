@@ -230,7 +230,7 @@ func TestOnePersonIsOneFan(t *testing.T) {
 		if got := subject(p.miniToken(t, "alice")); got != older {
 			t.Errorf("the mini program now sees %s, want %s", got, older)
 		}
-		if log := p.log.String(); !strings.Contains(log, younger) || !strings.Contains(log, older) {
+		if log := p.logged(t); !strings.Contains(log, younger) || !strings.Contains(log, older) {
 			t.Error("REL-17 the merge is not in the log")
 		}
 		t.Run("erasing ends the tokens of both ids", func(t *testing.T) {

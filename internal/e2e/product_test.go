@@ -78,6 +78,7 @@ func (p *product) serveEnv(address, api string) []string {
 		"WXBRIDGE_LISTEN=" + address,
 		"WXBRIDGE_PUBLIC_URL=" + p.bridge,
 		"WXBRIDGE_SECRET=" + sealingSecret,
+		"WXBRIDGE_RATE_LIMIT=0", // tests log in from one address more often than people do
 		"WXBRIDGE_OFFICIAL_APP_ID=" + p.official.AppID,
 		"WXBRIDGE_OFFICIAL_APP_SECRET=" + p.official.Secret,
 		"WXBRIDGE_MINIPROGRAM_APP_ID=" + p.mini.AppID,
@@ -160,6 +161,14 @@ func runCommand(t testing.TB, log *logBuffer, args, env []string, stdout io.Writ
 		}
 	})
 	return end
+}
+
+// logged is the log once all that has happened so far is in it. Lines may wait a moment for others, but keep their order.
+func (p *product) logged(t testing.TB) string {
+	t.Helper()
+	id := p.get(t, "/healthz").header.Get("X-Request-Id")
+	waitFor(t, 10*time.Second, "the log", func() bool { return id != "" && strings.Contains(p.log.String(), id) })
+	return p.log.String()
 }
 
 // logBuffer keeps everything written to it.

@@ -348,7 +348,7 @@ func checkBrokenUpstream(t *testing.T, p *product) {
 		}
 		text.Write(tr.last().body)
 	})
-	text.WriteString(p.log.String())
+	text.WriteString(p.logged(t))
 	for kind, values := range map[string][]string{"app secret": {p.official.Secret, p.mini.Secret}, "code": {code}} {
 		refuse(t, text.String(), kind, values)
 	}

@@ -154,7 +154,7 @@ func TestREL02_TwoHundredAtOnce(t *testing.T) {
 	<-stop
 	close(ended)
 	group.Wait()
-	if log := p.log.String(); strings.Contains(log, "database is locked") {
+	if log := p.logged(t); strings.Contains(log, "database is locked") {
 		t.Error("the log says: database is locked")
 	}
 	t.Logf("%d logins", logins.Load())

@@ -38,7 +38,7 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	line = append(line, '{')
 	if !r.Time.IsZero() {
 		line = append(line, `"time":"`...)
-		line = r.Time.UTC().AppendFormat(line, time.RFC3339Nano)
+		line = h.w.clock.append(line, r.Time)
 		line = append(line, `",`...)
 	}
 	line = append(line, `"level":`...)
@@ -128,6 +128,12 @@ func appendKey(line []byte, key string) []byte {
 // appendAttr appends a member. As slog has it, an empty attribute and an empty group are left out, and a group without a
 // name is part of what holds it.
 func appendAttr(line []byte, a slog.Attr) []byte {
+	switch a.Value.Kind() { // most of them, before all that the others need
+	case slog.KindString:
+		return appendString(appendKey(line, a.Key), a.Value.String())
+	case slog.KindInt64:
+		return strconv.AppendInt(appendKey(line, a.Key), a.Value.Int64(), 10)
+	}
 	value := a.Value.Resolve()
 	if a.Key == "" && value.Equal(slog.Value{}) {
 		return line

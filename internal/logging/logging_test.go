@@ -129,8 +129,33 @@ func TestValuesReadBackAsThoseOfSlog(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Flush()
-	if got := ours.String(); !json.Valid(ours.Bytes()) || !strings.HasPrefix(got, `{"time":"2026-11-02T10:00:00.123456789Z","level":"INFO","msg":"m","at":"2026-11-02T10:00:00.123456789Z","nan":"NaN"`) {
+	if got := ours.String(); !json.Valid(ours.Bytes()) || !strings.HasPrefix(got, `{"time":"2026-11-02T10:00:00.123456Z","level":"INFO","msg":"m","at":"2026-11-02T10:00:00.123456789Z","nan":"NaN"`) {
 		t.Errorf("%s", got)
+	}
+}
+
+// Times are those of the records, whatever second came before.
+func TestTimesAreRFC3339InUTC(t *testing.T) {
+	var out bytes.Buffer
+	logger, w := newLogger(t, &out)
+	at := time.Date(2026, 12, 31, 23, 59, 59, 999_999_999, time.FixedZone("", -5*3600))
+	var want []time.Time
+	for _, step := range []time.Duration{0, time.Nanosecond, time.Microsecond, time.Second, -time.Second, 24 * time.Hour, -1000 * 24 * time.Hour, 7 * time.Millisecond} {
+		at = at.Add(step)
+		want = append(want, at.Truncate(time.Microsecond).UTC())
+		if err := logger.Handler().Handle(t.Context(), slog.NewRecord(at, slog.LevelInfo, "m", 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Flush()
+	for i, line := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		var read struct{ Time string }
+		if err := json.Unmarshal([]byte(line), &read); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := time.Parse(time.RFC3339, read.Time); err != nil || !got.Equal(want[i]) || !strings.HasSuffix(read.Time, "Z") {
+			t.Errorf("%s (%v), want %v", read.Time, err, want[i])
+		}
 	}
 }
 

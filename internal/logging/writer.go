@@ -24,6 +24,7 @@ const (
 type Writer struct {
 	out   io.Writer
 	lines sync.Pool // of *[]byte, room for a line under construction
+	clock secondText
 
 	mu     sync.Mutex // guards next and closed
 	next   []byte

@@ -73,27 +73,22 @@ const scrapes = 4
 // Handler answers GET /metrics, and nothing else.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: scrapes,
+		DisableCompression:  true, // an answer is small, a compressor is not
+	}))
 	return mux
 }
 
 // Route gives the function that hears of each request that a route has answered. Its counters are looked up here, once.
 func (m *Metrics) Route(pattern string) func(status int, took time.Duration) {
 	var classes [6]prometheus.Counter
-	for class := 1; class < len(classes); class++ {
-		label := "other"
-		if class > 1 {
-			label = strconv.Itoa(class) + "xx"
-		}
-		classes[class] = m.requests.WithLabelValues(pattern, label)
+	for class := 2; class < len(classes); class++ {
+		classes[class] = m.requests.WithLabelValues(pattern, strconv.Itoa(class)+"xx")
 	}
 	seconds := m.requestSeconds.WithLabelValues(pattern)
 	return func(status int, took time.Duration) {
-		class := status / 100
-		if class < 2 || class >= len(classes) {
-			class = 1
-		}
-		classes[class].Inc()
+		classes[min(max(status/100, 2), 5)].Inc()
 		seconds.Observe(took.Seconds())
 	}
 }
