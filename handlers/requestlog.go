@@ -32,6 +32,7 @@ type Observer struct {
 type record struct {
 	gin.ResponseWriter
 
+	start   time.Time
 	id      string
 	headers [1]string // the id again, as a header's values
 
@@ -42,6 +43,7 @@ type record struct {
 	login    string // how an attempt to log in ended
 	level    slog.Level
 	attrs    []slog.Attr
+	line     [8]slog.Attr // room for what every line says
 }
 
 func recordOf(c *gin.Context) *record { return c.Writer.(*record) }
@@ -72,14 +74,13 @@ func (r *record) noteLogin(outcome string) {
 
 // accessLog writes one line a request: the route, never the path or the query, which may hold a code.
 func (s *Server) accessLog(c *gin.Context) {
-	start := time.Now()
+	r := recordOf(c)
 	c.Next()
-	end := time.Now()
-	route, status, took := routeOf(c), c.Writer.Status(), end.Sub(start)
+	end := s.cfg.Now()
+	route, status, took := routeOf(c), c.Writer.Status(), end.Sub(r.start)
 	if observe := s.observers[route]; observe != nil {
 		observe(status, took)
 	}
-	r := recordOf(c)
 	if r.login != "" && s.cfg.Observe.Login != nil {
 		s.cfg.Observe.Login(r.provider, r.login)
 	}
@@ -89,7 +90,7 @@ func (s *Server) accessLog(c *gin.Context) {
 		return
 	}
 	line := slog.NewRecord(end, r.level, "request", 0) // not LogAttrs, which would look up its caller
-	attrs := append(make([]slog.Attr, 0, 8),           // all at once: the record makes room once
+	attrs := append(r.line[:0],
 		slog.String("request_id", r.id),
 		slog.String("method", loggable(c.Request.Method)),
 		slog.String("route", route),
@@ -102,7 +103,7 @@ func (s *Server) accessLog(c *gin.Context) {
 	if r.event != "" {
 		attrs = append(attrs, slog.String("event", r.event))
 	}
-	line.AddAttrs(attrs...)
+	line.AddAttrs(slog.Attr{Value: slog.GroupValue(attrs...)}) // a group without a name: its members stand in the line itself
 	line.AddAttrs(r.attrs...)
 	_ = handler.Handle(ctx, line) // a log that cannot be written is no reason to fail a request
 }

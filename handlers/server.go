@@ -102,6 +102,7 @@ type Server struct {
 	observers  map[string]func(status int, took time.Duration) // by route
 
 	verifyWarned seldom
+	ids          requestIDs
 }
 
 // New checks the configuration and builds the routes.

@@ -115,8 +115,9 @@ func (s *Server) keepAlive(c *gin.Context, claims jwtauth.Claims) (name string, 
 	if known {
 		name = id.Nickname
 	}
-	renewAccess := s.due(claims)
-	if !renewAccess && !(known && s.due(jwtauth.Claims{IssuedAt: id.IssuedAt, ExpiresAt: id.ExpiresAt, AuthTime: id.AuthTime})) {
+	now := recordOf(c).start
+	renewAccess := s.halfOver(now, claims.IssuedAt, claims.ExpiresAt, claims.AuthTime)
+	if !renewAccess && !(known && s.halfOver(now, id.IssuedAt, id.ExpiresAt, id.AuthTime)) {
 		return name, nil
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), verifyStoreTime)
