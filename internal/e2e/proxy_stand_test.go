@@ -95,16 +95,20 @@ func startStandAsking(t *testing.T, proxy string, l layout, requirement string, 
 				s.roots.AppendCertsFromPEM(text)
 			}
 		}
-		res, err := s.http.Get(l.bridge + "/.well-known/jwks.json")
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == http.StatusOK
+		return s.answers(l.bridge+"/.well-known/jwks.json", http.StatusOK) && s.answers(l.site+"/", http.StatusUnauthorized)
 	})
 	s.site.forget()
 	s.gate.forget()
 	return s
+}
+
+func (s *stand) answers(address string, status int) bool {
+	res, err := s.http.Get(address)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == status
 }
 
 // requireProxy skips the test where the program is absent. Traefik is in no Debian package, so only its own name demands it.
