@@ -92,10 +92,10 @@ func TestKEY04_VerifiersWithOnlyTheJWKSSeeNoGap(t *testing.T) {
 	if len(signedBy) != 3 || len(rotations) != 0 || verified < wanted {
 		t.Fatalf("%d verifications, signed by %v", verified, signedBy)
 	}
-	most := int64(b.clock.Now().Sub(began)/(10*time.Minute)) + 1
+	most := int64(b.clock.Now().Sub(began)/(8*time.Minute)) + 1 // in the last fifth of the ten minutes it is fetched ahead
 	for i := range fetches {
 		if got := fetches[i].n.Load(); got == 0 || got > most {
-			t.Errorf("verifier %d fetched the JWKS %d times, its cache life allows %d", i, got, most)
+			t.Errorf("verifier %d fetched the JWKS %d times, more than %d", i, got, most)
 		}
 	}
 	t.Logf("%d verifications, none failed", verified)
