@@ -18,7 +18,7 @@ import (
 // maxBody bounds every request body (SRV-02).
 const maxBody = 64 << 10
 
-// requestID names the request in the log and in every error. An id that came in is kept only if a trusted proxy sent it.
+// requestID names the request in the log, in every error and, by secureHeaders, in the answer. An id that came in is kept only if a trusted proxy sent it.
 func (s *Server) requestID(c *gin.Context) {
 	id := ""
 	if given := c.Request.Header["X-Request-Id"]; len(given) > 0 {
@@ -30,7 +30,6 @@ func (s *Server) requestID(c *gin.Context) {
 	r := &record{ResponseWriter: c.Writer, start: s.cfg.Now(), id: id}
 	r.headers[0] = id
 	c.Writer = r
-	c.Writer.Header()["X-Request-Id"] = r.headers[:1:1]
 }
 
 // requestIDs makes ids that no other request has, of 26 random letters. It asks for the randomness of many at a time, which
@@ -150,6 +149,7 @@ func (s *Server) recoverPanic(c *gin.Context) {
 // secureHeaders sets what every answer says. Pages say more, see page.
 func (s *Server) secureHeaders(c *gin.Context) {
 	header := c.Writer.Header()
+	header["X-Request-Id"] = recordOf(c).headers[:1:1]
 	header["X-Content-Type-Options"] = nosniff
 	header["Referrer-Policy"] = noReferrer
 }

@@ -151,7 +151,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) routes() {
 	r := s.engine
 	r.Use(s.requestID, s.accessLog, s.recoverPanic)
-	both(r, "/auth/verify", s.handle(s.verify)) // asked for every request of other sites: it goes without what pages need
+	both(r, "/auth/verify", s.handle(s.verify)) // asked for every request of other sites, by a proxy: its passes go without what browsers need
 	r.Use(s.secureHeaders, s.limitBody)
 	r.NoRoute(s.handle(s.domainFile))
 	r.NoMethod(s.handle(func(*gin.Context) error { return errMethodNotAllowed }))
