@@ -160,7 +160,6 @@ func TestKEY04_ARotationIsPublishedThenSignsThenRetires(t *testing.T) {
 	rows, err := a.store.Keys(ctx)
 	must(t, err)
 	next := rows[1].ID
-	last := a.token()
 	for _, p := range []*running{a, b} {
 		if p.Keys().Signing().ID() != old || !p.publishes(next) {
 			t.Fatalf("signs with %s, publishes %s", p.Keys().Signing(), p.Keys().JWKS())
@@ -172,7 +171,7 @@ func TestKEY04_ARotationIsPublishedThenSignsThenRetires(t *testing.T) {
 	if a.Keys().Signing().ID() != old {
 		t.Error("signs too early")
 	}
-	last = a.token()
+	last := a.token()
 	s.clock.advance(time.Millisecond)
 	a.look()
 	b.look()
