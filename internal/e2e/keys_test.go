@@ -132,7 +132,7 @@ func TestKEY04_TwoProcessesFollowACompromiseWithinASecond(t *testing.T) {
 	}
 	for _, p := range []*product{a, b} {
 		for _, event := range []string{`"event":"key.dropped"`, `"event":"key.activated"`} {
-			if !strings.Contains(p.log.String(), event) {
+			if !strings.Contains(p.logged(t), event) {
 				t.Errorf("LOG-03 the log has no %s", event)
 			}
 		}
@@ -250,7 +250,7 @@ func TestKEY02_HS256IsForOneBackendThatSharesTheSecret(t *testing.T) {
 			t.Errorf("another library with the secret: %v", err)
 		}
 	}
-	if strings.Contains(p.log.String(), handshake) {
+	if strings.Contains(p.logged(t), handshake) {
 		t.Error("the log holds the secret")
 	}
 }
@@ -295,7 +295,7 @@ func TestTheSecretChangesOverARestart(t *testing.T) {
 	waitFor(t, 10*time.Second, "the refresh token that was sealed again to be used", func() bool {
 		return p.called(t, "/sns/oauth2/refresh_token", func() { bob.open(t, "/login?prompt=login") }) == 1
 	})
-	if strings.Contains(p.log.String(), "open stored refresh token") {
+	if strings.Contains(p.logged(t), "open stored refresh token") {
 		t.Errorf("the log:\n%s", p.log.tail(10))
 	}
 }
