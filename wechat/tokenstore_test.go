@@ -148,6 +148,30 @@ func TestWX17_TwoProcessesOnOneStoreFetchOnce(t *testing.T) {
 	})
 }
 
+// The other process saves and leaves just between our look and our lock.
+func TestTokenStore_WhatWasSavedBeforeTheLockIsTaken(t *testing.T) {
+	s, c := startTokenServer(t), newClock()
+	store := newMemoryStore(c.Now)
+	theirs := wechat.AppToken{Value: "24_theirs", FetchedAt: c.Now(), ExpiresAt: c.Now().Add(2 * time.Hour)}
+	late := lateStore{store, func() { store.tokens[appID] = theirs }}
+	wantToken(t, s.source(t, c, wechat.AppTokenOptions{Store: late}), "24_theirs")
+	s.wantIssued(t, 0)
+	if store.locked() {
+		t.Error("the lock is held on")
+	}
+}
+
+// lateStore lets something happen just before each lock.
+type lateStore struct {
+	*memoryStore
+	before func()
+}
+
+func (s lateStore) Lock(ctx context.Context, key, owner string, lease time.Duration) (bool, error) {
+	s.before()
+	return s.memoryStore.Lock(ctx, key, owner, lease)
+}
+
 func TestTokenStore_AHolderThatDiedIsOutwaited(t *testing.T) {
 	s, c := startTokenServer(t), newClock()
 	store := newMemoryStore(c.Now)
