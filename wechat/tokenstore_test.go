@@ -219,6 +219,22 @@ func TestREL04_AStoreInTroubleCostsAFetchNoMore(t *testing.T) {
 	wantToken(t, s.source(t, c, wechat.AppTokenOptions{Store: store}), "24_token-2") // nobody to tell
 }
 
+func TestREL04_AStoreThatHangsDelaysTheTokenByASecond(t *testing.T) {
+	s, c := startTokenServer(t), newClock()
+	store := newMemoryStore(c.Now)
+	store.hang = true
+	var told []error
+	tokens := s.source(t, c, wechat.AppTokenOptions{Store: store, StoreFailed: func(err error) { told = append(told, err) }})
+	start := time.Now()
+	wantToken(t, tokens, "24_token-1")
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if len(told) != 1 || !errors.Is(told[0], context.DeadlineExceeded) {
+		t.Errorf("told %v", told)
+	}
+}
+
 func TestTokenStore_AFailedFetchGivesTheLockUp(t *testing.T) {
 	s, c := startTokenServer(t), newClock()
 	store := newMemoryStore(c.Now)
