@@ -244,13 +244,14 @@ func (t *AppTokens) await(owner string) (AppToken, error) {
 	locked := false
 	for {
 		token, err := t.store.Load(ctx, t.appID)
-		if err == nil && t.state.accepts(token, t.caller.now()) {
-			if locked {
-				t.unlock(owner)
-			}
-			return token, nil
+		good := err == nil && t.state.accepts(token, t.caller.now())
+		if locked && (good || err != nil) {
+			t.unlock(owner)
 		}
-		if err != nil || locked {
+		switch {
+		case good:
+			return token, nil
+		case err != nil || locked:
 			return AppToken{}, err
 		}
 		if locked, err = t.store.Lock(ctx, t.appID, owner, t.lease()); err != nil {

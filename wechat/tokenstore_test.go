@@ -161,6 +161,29 @@ func TestTokenStore_WhatWasSavedBeforeTheLockIsTaken(t *testing.T) {
 	}
 }
 
+func TestREL04_ALockIsGivenUpWhenTheStoreFailsAfterIt(t *testing.T) {
+	s, c := startTokenServer(t), newClock()
+	store := newMemoryStore(c.Now)
+	failing := &failingLoads{memoryStore: store, good: 1}
+	wantToken(t, s.source(t, c, wechat.AppTokenOptions{Store: failing}), "24_token-1")
+	if store.locked() {
+		t.Error("the lock is held on")
+	}
+}
+
+// failingLoads fails every Load after the first good ones.
+type failingLoads struct {
+	*memoryStore
+	good int
+}
+
+func (s *failingLoads) Load(ctx context.Context, key string) (wechat.AppToken, error) {
+	if s.good--; s.good < 0 {
+		return wechat.AppToken{}, errors.New("disk full")
+	}
+	return s.memoryStore.Load(ctx, key)
+}
+
 // lateStore lets something happen just before each lock.
 type lateStore struct {
 	*memoryStore
