@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -100,6 +101,7 @@ type Server struct {
 
 	verifyWarned seldom
 	ids          requestIDs
+	passes       sync.Pool // of *record, for passKnown
 }
 
 // New checks the configuration and builds the routes.
@@ -140,7 +142,12 @@ func New(cfg Config) (*Server, error) {
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == verifyRoute && s.passKnown(w, r) {
+		return
+	}
+	s.engine.ServeHTTP(w, r)
+}
 
 // Drain makes /readyz answer 503, so that load balancers send no more requests while open ones finish.
 func (s *Server) Drain() { s.draining.Store(true) }
@@ -148,7 +155,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) routes() {
 	r := s.engine
 	r.Use(s.requestID, s.accessLog, s.recoverPanic)
-	both(r, "/auth/verify", s.handle(s.verify)) // asked for every request of other sites, by a proxy: its passes go without what browsers need
+	both(r, verifyRoute, s.handle(s.verify)) // asked for every request of other sites, by a proxy: its passes go without what browsers need
 	r.Use(s.secureHeaders, s.limitBody)
 	r.NoRoute(s.handle(s.domainFile))
 	r.NoMethod(s.handle(func(*gin.Context) error { return errMethodNotAllowed }))
