@@ -85,24 +85,18 @@ func (s *Server) accessLog(c *gin.Context) {
 	if r.login != "" && s.cfg.Observe.Login != nil {
 		s.cfg.Observe.Login(r.provider, r.login)
 	}
-	r.client = s.clientOf(c)
-	s.writeLine(c.Request, r, route, status, end)
-}
-
-// writeLine writes the one line of a request.
-func (s *Server) writeLine(q *http.Request, r *record, route string, status int, end time.Time) {
-	ctx, handler := q.Context(), s.cfg.Logger.Handler()
+	ctx, handler := c.Request.Context(), s.cfg.Logger.Handler()
 	if !handler.Enabled(ctx, r.level) {
 		return
 	}
-	line := slog.NewRecord(end, r.level, "request", 0) // not LogAttrs, which would look up its caller
+	line := slog.NewRecord(end, r.level, requestLine, 0) // not LogAttrs, which would look up its caller
 	attrs := append(r.line[:0],
 		slog.String("request_id", r.id),
-		slog.String("method", loggable(q.Method)),
+		slog.String("method", loggable(c.Request.Method)),
 		slog.String("route", route),
 		slog.Int("status", status),
 		slog.Int64("duration_us", end.Sub(r.start).Microseconds()),
-		slog.String("client", r.client))
+		slog.String("client", s.clientOf(c)))
 	if r.provider != "" {
 		attrs = append(attrs, slog.String("provider", r.provider))
 	}
@@ -123,6 +117,9 @@ func routeOf(c *gin.Context) string {
 }
 
 const noRoute = "none"
+
+// requestLine is the message of the one line a request has.
+const requestLine = "request"
 
 func loggable(method string) string {
 	switch method {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -101,7 +100,7 @@ type Server struct {
 
 	verifyWarned seldom
 	ids          requestIDs
-	passes       sync.Pool // of *record, for passKnown
+	passLog      slog.Handler // for passKnown
 }
 
 // New checks the configuration and builds the routes.
@@ -123,6 +122,7 @@ func New(cfg Config) (*Server, error) {
 		returnTo:   returnTo,
 		cookies:    namesFor(cfg.PublicURL, cfg.CookieDomain),
 		policy:     templates.ContentSecurityPolicy(),
+		passLog:    cfg.Logger.Handler().WithAttrs(passAttrs()),
 		homePolicy: templates.ContentSecurityPolicy(cfg.ImageOrigins...),
 		repeats:    newRepeats(cfg.Now),
 		codes:      newSeenCodes(cfg.Now),

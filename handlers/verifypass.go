@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -46,16 +47,22 @@ func (s *Server) passKnown(w http.ResponseWriter, r *http.Request) (passed bool)
 }
 
 // notePass does for a pass what accessLog does for a request.
-func (s *Server) notePass(q *http.Request, provider string, start time.Time) {
+func (s *Server) notePass(r *http.Request, provider string, start time.Time) {
 	end := s.cfg.Now()
+	took := end.Sub(start)
 	if observe := s.observers[verifyRoute]; observe != nil {
-		observe(http.StatusOK, end.Sub(start))
+		observe(http.StatusOK, took)
 	}
-	r, _ := s.passes.Get().(*record)
-	if r == nil {
-		r = &record{}
+	if !s.passLog.Enabled(r.Context(), slog.LevelInfo) {
+		return
 	}
-	r.start, r.id, r.client, r.provider = start, s.idFor(q), s.clientAddress(q), provider
-	s.writeLine(q, r, verifyRoute, http.StatusOK, end)
-	s.passes.Put(r)
+	line := slog.NewRecord(end, slog.LevelInfo, requestLine, 0)
+	line.AddAttrs(slog.String("request_id", s.idFor(r)), slog.Int64("duration_us", took.Microseconds()),
+		slog.String("client", s.clientAddress(r)), slog.String("provider", provider))
+	_ = s.passLog.Handle(r.Context(), line)
+}
+
+// passAttrs are what the log lines of all passes have in common, so that they are encoded once.
+func passAttrs() []slog.Attr {
+	return []slog.Attr{slog.String("method", http.MethodGet), slog.String("route", verifyRoute), slog.Int("status", http.StatusOK)}
 }
