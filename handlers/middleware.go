@@ -20,16 +20,18 @@ const maxBody = 64 << 10
 
 // requestID names the request in the log, in every error and, by secureHeaders, in the answer. An id that came in is kept only if a trusted proxy sent it.
 func (s *Server) requestID(c *gin.Context) {
-	id := ""
-	if given := c.Request.Header["X-Request-Id"]; len(given) > 0 {
-		id = given[0]
-	}
-	if !plausibleRequestID(id) || !s.fromTrustedProxy(c.Request) {
-		id = s.ids.next()
-	}
+	id := s.idFor(c.Request)
 	r := &record{ResponseWriter: c.Writer, start: s.cfg.Now(), id: id}
 	r.headers[0] = id
 	c.Writer = r
+}
+
+func (s *Server) idFor(r *http.Request) string {
+	given := r.Header["X-Request-Id"]
+	if len(given) > 0 && plausibleRequestID(given[0]) && s.fromTrustedProxy(r) {
+		return given[0]
+	}
+	return s.ids.next()
 }
 
 // requestIDs makes ids that no other request has, of 26 random letters. It asks for the randomness of many at a time, which
@@ -96,8 +98,13 @@ func (s *Server) fromTrustedProxy(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
+	return s.trusts(peer.Addr())
+}
+
+func (s *Server) trusts(addr netip.Addr) bool {
+	addr = addr.Unmap()
 	for _, network := range s.trusted {
-		if network.Contains(peer.Addr().Unmap()) {
+		if network.Contains(addr) {
 			return true
 		}
 	}

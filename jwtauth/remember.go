@@ -64,7 +64,7 @@ type remembered struct {
 
 // CacheStats tells how a memory of checked tokens does.
 type CacheStats struct {
-	Hits, Misses uint64 // since the start; a token that is refused at once is neither or a miss
+	Hits, Misses uint64 // since the start; a token that was known and is no good any more is neither
 	Entries      int
 	Bytes        int // estimated
 }
@@ -102,12 +102,10 @@ func (m *memory[C]) recall(ctx context.Context, raw string) (c C, known bool, er
 	e := s.byRaw[raw]
 	s.mu.RUnlock()
 	if e == nil {
-		s.misses.Add(1)
 		return c, false, nil
 	}
 	good, err := e.keyStillGood(ctx, m.keys)
 	if err == nil && !good {
-		s.misses.Add(1)
 		m.forget(e)
 		return c, false, nil
 	}
@@ -127,6 +125,13 @@ func (m *memory[C]) recall(ctx context.Context, raw string) (c C, known bool, er
 		e.used.Store(true)
 	}
 	return c, true, nil
+}
+
+// miss counts a token that had to be verified from its text.
+func (m *memory[C]) miss(raw string) {
+	if m != nil {
+		m.shardOf(raw).misses.Add(1)
+	}
 }
 
 // put takes in a token that the key made, at the cost of others if need be. One

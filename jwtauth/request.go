@@ -68,6 +68,18 @@ func (v *Verifier) VerifyRequest(r *http.Request, cookieNames ...string) (c Clai
 	return c, source, err
 }
 
+// Recall is [Verifier.VerifyRequest] for tokens in memory alone, see
+// [Config.CacheBytes]: known is false for every other, good or bad, and for one
+// that is no good any more.
+func (v *Verifier) Recall(r *http.Request, cookieNames ...string) (c Claims, source Source, known bool) {
+	raw, source, err := findToken(r, cookieNames)
+	if err != nil {
+		return Claims{}, source, false
+	}
+	c, known, err = v.memory.recall(r.Context(), raw)
+	return c, source, known && err == nil
+}
+
 // findToken picks the text that has to be the token, whatever it looks like.
 func findToken(r *http.Request, cookieNames []string) (raw string, source Source, err error) {
 	raw, present, err := bearerToken(r.Header["Authorization"])

@@ -87,6 +87,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 
 // verifyNew verifies a token from its text, and remembers it if it is good.
 func (v *Verifier) verifyNew(ctx context.Context, raw string) (Claims, error) {
+	v.memory.miss(raw)
 	payload, key, err := openSigned(ctx, v.keys, raw, typAccess)
 	if err != nil {
 		return Claims{}, err
