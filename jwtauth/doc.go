@@ -11,7 +11,13 @@
 // of the same process or from a [RemoteKeySet] over HTTP. There are two kinds of
 // token, and neither can stand in for the other: access tokens (RFC 9068, typ
 // "at+jwt") are credentials; ID tokens (typ "JWT", another audience) are for a
-// page's script to read and are never accepted here.
+// page's script to read and are never accepted here ([Issuer.ReadIDToken] reads
+// back what they show).
+//
+// A verifier with [Config].CacheBytes remembers tokens that were good: the next
+// request with the same token costs a lookup instead of a signature, about a
+// hundredth. What may have changed is asked every time: the clock, the key, the
+// revocations. Tokens that were refused are never remembered.
 //
 // Verifying does no I/O of its own. What is revoked before it expires is known
 // to those who hold a [RevocationSet]; an offline verifier learns it when the
