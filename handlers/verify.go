@@ -67,6 +67,9 @@ func parseVerifyQuery(raw string) (verifyQuery, error) {
 	if raw == "" {
 		return q, nil
 	}
+	if len(raw) > maxVerifyQuery {
+		return q, invalidRequest("The query of this address is too long.")
+	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return q, invalidRequest("The query of this address is malformed.")
@@ -91,6 +94,9 @@ func parseVerifyQuery(raw string) (verifyQuery, error) {
 	}
 	return q, nil
 }
+
+// maxVerifyQuery is room for more roles than a configuration names, in bytes.
+const maxVerifyQuery = 1024
 
 // anyOf takes role=a&role=b and role=a,b for the same.
 func anyOf(given []string) ([]string, error) {

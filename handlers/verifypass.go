@@ -25,7 +25,7 @@ func (s *Server) passKnown(w http.ResponseWriter, r *http.Request) (passed bool)
 		return false
 	}
 	start := s.cfg.Now()
-	claims, source, known := s.cfg.Verifier.Recall(r, s.cookies.token)
+	claims, source, known := s.cfg.Verifier.Recall(r, start, s.cookies.token)
 	if !known || !need.met(claims) {
 		return false
 	}

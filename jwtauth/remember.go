@@ -97,6 +97,14 @@ func (m *memory[C]) recall(ctx context.Context, raw string) (c C, known bool, er
 	if m == nil {
 		return c, false, nil
 	}
+	return m.recallAt(ctx, raw, m.now())
+}
+
+// recallAt is recall for a caller who knows the time.
+func (m *memory[C]) recallAt(ctx context.Context, raw string, now time.Time) (c C, known bool, err error) {
+	if m == nil {
+		return c, false, nil
+	}
 	s := m.shardOf(raw)
 	s.mu.RLock()
 	e := s.byRaw[raw]
@@ -111,7 +119,7 @@ func (m *memory[C]) recall(ctx context.Context, raw string) (c C, known bool, er
 	}
 	if err == nil {
 		c = m.unpack(&e.packed)
-		err = m.checkNow(c, e.time(notBefore), m.now())
+		err = m.checkNow(c, e.time(notBefore), now)
 	}
 	if err != nil {
 		if errors.Is(err, ErrInvalid) {
