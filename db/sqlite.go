@@ -222,6 +222,8 @@ type writeStatements struct {
 	selectKeys, upsertKey, deleteKey                               *statement
 	resealSessionKey, resealRefreshToken                           *statement
 	nextRevocation, selectCut                                      *statement
+	insertSeenPush, prunePushes                                    *statement
+	setSubscribed, markProfileStale, withdrawProfile               *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -259,6 +261,11 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		pruneRevocations:   &s.pruneRevocations,
 		nextRevocation:     &s.nextRevocation,
 		selectCut:          &s.selectCut,
+		insertSeenPush:     &s.insertSeenPush,
+		prunePushes:        &s.prunePushes,
+		setSubscribed:      &s.setSubscribed,
+		markProfileStale:   &s.markProfileStale,
+		withdrawProfile:    &s.withdrawProfile,
 	} {
 		var err error
 		if *place, err = prepare(conn, text); err != nil {
