@@ -160,6 +160,14 @@ func wrong(t *testing.T) map[string]map[string][]string {
 		"MINIPROGRAM_APP_ID":        cloneWith(appIDs, "official account too", []string{"wx1c2d3e4f5a6b7c8d"}),
 		"OFFICIAL_APP_SECRET":       appSecrets,
 		"MINIPROGRAM_APP_SECRET":    appSecrets,
+		"OFFICIAL_TOKEN": {
+			"placeholder": {"changeme", "replace-me-with-the-token", "your-key"},
+			"3 to 32":     {"ab", "a b c", "abc\n", "\u4ee4\u724c\u4ee4", strings.Repeat("a1", 65)},
+		},
+		"OFFICIAL_ENCODING_AES_KEY": {
+			"placeholder":           {"replace-me-with-the-encodingaeskey", "changeme"},
+			"43 letters and digits": {"x", goodAESKey[:42], goodAESKey + "a", goodAESKey[:42] + "=", goodAESKey[:42] + "+", goodAESKey[:42] + "\n", " " + goodAESKey[:42]},
+		},
 		"OFFICIAL_CONNECT_REDIRECT": booleans,
 		"OFFICIAL_FORCE_POPUP":      booleans,
 		"JWT_AUDIENCE": {
