@@ -94,6 +94,7 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	if err != nil {
 		return result, err
 	}
+	met := fan
 	others, err := tx.fansLinkedTo(l.Identity, fan.ID)
 	if err != nil {
 		return result, err
@@ -102,6 +103,7 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	case known:
 	case len(others) > 0:
 		fan, others, result.Linked = others[0], others[1:], true
+		met = fan
 	default:
 		result.Created = true
 		if fan, err = newFan(now); err != nil {
@@ -126,10 +128,18 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	if err := tx.saveFan(fan, result.Fan, result.Created); err != nil {
 		return result, err
 	}
-	if !known {
-		return result, tx.addIdentity(l, result.Fan, now)
+	if known {
+		err = tx.refreshIdentity(identity, l, result.Fan, now)
+	} else {
+		err = tx.addIdentity(l, result.Fan, now)
+		if err == nil {
+			err = tx.rekeyEvents(OpenIDKey(l.Identity.Provider, l.Identity.AppID, l.Identity.OpenID), result.Fan.ID, now)
+		}
 	}
-	return result, tx.refreshIdentity(identity, l, result.Fan, now)
+	if err != nil {
+		return result, err
+	}
+	return result, tx.tellLogin(l, met, result, now)
 }
 
 // knownIdentity finds the identity, without its secrets, and its fan.
@@ -212,7 +222,8 @@ func (tx *transaction) absorb(survivor Fan, loser string, now time.Time) error {
 	tx.exec(tx.stmts.moveAliases, loser, survivor.ID)
 	tx.exec(tx.stmts.deleteFan, loser)
 	tx.exec(tx.stmts.insertAlias, loser, survivor.ID, millis(now))
-	return tx.exec(tx.stmts.updateFan, fanArgs(survivor)...)
+	tx.exec(tx.stmts.updateFan, fanArgs(survivor)...)
+	return tx.tellMerged(loser, survivor.ID, now)
 }
 
 func newFan(now time.Time) (Fan, error) {

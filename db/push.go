@@ -30,6 +30,13 @@ type Push struct {
 	// RevokeUntil is when the tokens issued so far will have expired: an account that
 	// is closed ends them all.
 	RevokeUntil time.Time
+
+	// Event, if it has a Type, is told to who wants it; the store sets its Order, its
+	// AppID and its Data, which Data gives once it is known whose push it is: the id
+	// of the fan, "" of a stranger. It is called inside the transaction, and so does
+	// nothing but put its answer together, which becomes JSON.
+	Event Event
+	Data  func(fanID string) any
 }
 
 // PushResult is what came of a push.
@@ -49,6 +56,8 @@ type PushStore interface {
 	// transaction, so that after a crash either both are on disk or neither. Of
 	// several calls with one Key, in any number of processes, exactly one is no
 	// Duplicate; a Duplicate returns after that one is on disk.
+	//
+	// The event for backends is part of the transaction, too.
 	//
 	// An unsubscription that was sent before the last subscription changes nothing,
 	// and the other way round: what WeChat had to repeat may come late. A withdrawn
@@ -134,22 +143,45 @@ func (tx *transaction) applyPush(p Push, now time.Time) (PushResult, error) {
 		return PushResult{Duplicate: err == nil}, err
 	}
 	_, fan, known, err := tx.knownIdentity(Identity{Provider: p.Provider, AppID: p.AppID, OpenID: p.OpenID})
-	if err != nil || !known {
+	if err != nil {
 		return PushResult{}, err
 	}
-	result := PushResult{FanID: fan.ID}
+	result := PushResult{}
+	if known {
+		if result, err = tx.applyEffect(p, fan.ID, now); err != nil {
+			return PushResult{}, err
+		}
+	}
+	return result, tx.tellPush(p, result.FanID, now)
+}
+
+func (tx *transaction) applyEffect(p Push, fanID string, now time.Time) (result PushResult, err error) {
+	result.FanID = fanID
 	switch p.Effect {
 	case PushSubscribed, PushUnsubscribed:
 		result.Changed, err = tx.changeIdentity(p, tx.stmts.setSubscribed, p.Effect == PushSubscribed, millis(p.SentAt))
 	case PushProfileStale:
 		result.Changed, err = tx.changeIdentity(p, tx.stmts.markProfileStale)
 	case PushProfileWithdrawn:
-		result.Changed, err = tx.withdrawProfile(p, fan.ID, now)
+		result.Changed, err = tx.withdrawProfile(p, fanID, now)
 	case PushAccountClosed:
-		result.Erased, err = tx.eraseFan(fan.ID, p.RevokeUntil, p.RevokeUntil)
+		result.Erased, err = tx.eraseFan(fanID, p.RevokeUntil, p.RevokeUntil, now)
 		result.Changed = true
 	}
 	return result, err
+}
+
+// tellPush keeps the event of a push, in line with what else is told of the person.
+func (tx *transaction) tellPush(p Push, fanID string, now time.Time) error {
+	if p.Event.Type == "" || p.Data == nil {
+		return nil
+	}
+	e := p.Event
+	e.AppID, e.Order = p.AppID, fanID
+	if fanID == "" {
+		e.Order = OpenIDKey(p.Provider, p.AppID, p.OpenID)
+	}
+	return tx.enqueueJSON(e, p.Data(fanID), now)
 }
 
 // changeIdentity runs a statement on the push's identity; more are its arguments
@@ -170,8 +202,12 @@ func (tx *transaction) withdrawProfile(p Push, fanID string, now time.Time) (cha
 	if err != nil {
 		return false, err
 	}
+	before := fan
 	fan.Nickname, fan.AvatarURL, fan.Language = "", "", ""
 	fan.RegisteredAt, fan.ProfileAt, fan.ConsentedAt = time.Time{}, time.Time{}, time.Time{}
 	fan.UpdatedAt = stored(now)
-	return true, tx.exec(tx.stmts.updateFan, fanArgs(fan)...)
+	if err := tx.exec(tx.stmts.updateFan, fanArgs(fan)...); err != nil {
+		return false, err
+	}
+	return true, tx.tellChange(before, fan, now)
 }
