@@ -63,12 +63,13 @@ func (s *Server) takeEvent(c *gin.Context) error {
 		return refusedPush(c, err)
 	}
 	push := incoming(account, message)
-	result, err := s.storePush(ctx, push)
+	asked := s.cfg.Reply != nil && push.answerable()
+	result, err := s.storePush(ctx, push, asked)
 	if err != nil {
 		return err
 	}
 	s.logPush(recordOf(c), push, result)
-	if result.Duplicate || s.cfg.Reply == nil || !push.answerable() {
+	if result.Duplicate || !asked {
 		return plainText(c, "text/plain; charset=utf-8", []byte(wechat.CallbackSuccess))
 	}
 	return plainText(c, message.ContentType(), s.replyTo(ctx, account.Callback, push))
@@ -133,11 +134,14 @@ func refusedPush(c *gin.Context, err error) error {
 	return refused
 }
 
-func (s *Server) storePush(ctx context.Context, push IncomingPush) (db.PushResult, error) {
+func (s *Server) storePush(ctx context.Context, push IncomingPush, asked bool) (db.PushResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, pushStoreTime)
 	defer cancel()
-	until := s.revokedUntil()
-	result, err := s.cfg.Store.ApplyPush(ctx, push.forStore(until))
+	until, replyBy := s.revokedUntil(), time.Time{}
+	if asked {
+		replyBy = s.cfg.Now().Add(pushTime)
+	}
+	result, err := s.cfg.Store.ApplyPush(ctx, push.forStore(until, replyBy))
 	for _, id := range result.Erased {
 		s.cfg.Revocations.RevokeSubject(id, until, until)
 	}

@@ -14,9 +14,45 @@ type IncomingPush struct {
 	App     string // the account's alias
 	AppID   string
 	Type    string // "official_account.subscribe" …
+	EventID string // of the event that backends are told
 	Message *wechat.Message
 
 	effect db.PushEffect
+}
+
+// pushData is what backends are told of a push. Fields that a push does not have are left out.
+type pushData struct {
+	Fan       *pushFan     `json:"fan,omitempty"` // absent: a stranger
+	Identity  pushIdentity `json:"identity"`
+	App       string       `json:"app"`       // alias
+	Encrypted bool         `json:"encrypted"` // false: plain mode, in which whoever saw one push can forge others
+
+	Event       string `json:"event,omitempty"` // WeChat's name of it
+	MessageType string `json:"message_type,omitempty"`
+	MessageID   string `json:"message_id,omitempty"` // text: it does not fit the numbers of JavaScript
+	Content     string `json:"content,omitempty"`
+	Key         string `json:"key,omitempty"` // of a menu button
+	URL         string `json:"url,omitempty"`
+	Path        string `json:"path,omitempty"`  // of a page in a mini program
+	Scene       string `json:"scene,omitempty"` // of a QR code, without WeChat's prefix
+	Ticket      string `json:"ticket,omitempty"`
+	Latitude    string `json:"latitude,omitempty"`
+	Longitude   string `json:"longitude,omitempty"`
+	Precision   string `json:"precision,omitempty"`
+	RevokeInfo  string `json:"revoke_info,omitempty"`
+
+	Raw string `json:"raw"` // the whole push as WeChat sent it, decrypted
+}
+
+type pushFan struct {
+	ID string `json:"id"`
+}
+
+type pushIdentity struct {
+	Provider string `json:"provider"`
+	AppID    string `json:"appid"`
+	OpenID   string `json:"openid"`
+	UnionID  string `json:"unionid,omitempty"`
 }
 
 // The types of pushes that have one of their own. Every other event is official_account.event, every message
@@ -35,7 +71,7 @@ var pushTypes = map[string]string{
 }
 
 func incoming(account OfficialAccount, m *wechat.Message) IncomingPush {
-	p := IncomingPush{App: account.Alias, AppID: account.Client.AppID(), Message: m}
+	p := IncomingPush{App: account.Alias, AppID: account.Client.AppID(), EventID: db.NewEventID(), Message: m}
 	p.Type = "official_account." + pushName(m)
 	p.effect = p.effectOf()
 	return p
@@ -98,7 +134,37 @@ func (p IncomingPush) answerable() bool {
 	return !p.aboutAuthorization() && (p.Message.Type != wechat.MessageEvent || p.Message.Event != wechat.EventUnsubscribe)
 }
 
-func (p IncomingPush) forStore(revokeUntil time.Time) db.Push {
+// forStore is the push as the store takes it. Until replyBy, if that is set, a replier's answer is waited for.
+func (p IncomingPush) forStore(revokeUntil, replyBy time.Time) db.Push {
 	return db.Push{Provider: db.ProviderOfficialAccount, AppID: p.AppID, Key: p.Message.Key(), OpenID: p.Message.User(),
-		SentAt: p.Message.CreatedAt, Effect: p.effect, RevokeUntil: revokeUntil}
+		SentAt: p.Message.CreatedAt, Effect: p.effect, RevokeUntil: revokeUntil,
+		Event: db.Event{ID: p.EventID, Type: p.Type, CreatedAt: p.Message.CreatedAt, ReplyBy: replyBy}, Data: p.data}
+}
+
+func (p IncomingPush) data(fanID string) any {
+	m := p.Message
+	data := pushData{
+		Identity: pushIdentity{db.ProviderOfficialAccount, p.AppID, m.User(), m.UnionID},
+		App:      p.App, Encrypted: m.Encrypted, MessageID: m.ID, Content: m.Content, Scene: m.Scene(), Ticket: m.Ticket,
+		Latitude: m.Fields["Latitude"], Longitude: m.Fields["Longitude"], Precision: m.Fields["Precision"],
+		RevokeInfo: m.RevokeInfo, Raw: string(m.Raw),
+	}
+	if fanID != "" {
+		data.Fan = &pushFan{fanID}
+	}
+	if m.Type != wechat.MessageEvent {
+		data.MessageType = m.Type
+		return data
+	}
+	data.Event = m.Event
+	switch m.Event {
+	case wechat.EventSubscribe, wechat.EventUnsubscribe, wechat.EventScan: // their key is the scene
+	case wechat.EventView:
+		data.URL = m.EventKey
+	case "view_miniprogram":
+		data.Path = m.EventKey
+	default:
+		data.Key = m.EventKey
+	}
+	return data
 }

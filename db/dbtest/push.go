@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,30 @@ var pushTests = []test{
 		}
 		all.Wait()
 		f.same("applied", applied.Load(), int64(1))
+	}},
+
+	{"the event of a push is kept with it, once, in line with the rest about the person", func(f *fixture) {
+		f.is("SetEndpoints", f.SetEndpoints(f.Context(), []db.Endpoint{{Name: "shop", Events: []string{"official_account.*"}}}), nil)
+		alice := f.login(official("oAlice", "")).Fan
+		sent := f.clock.stored().Add(-time.Minute)
+		for n, openID := range []string{"oAlice", "oStranger", "oAlice"} {
+			p := f.pushOf("k"+openID, openID, db.PushSubscribed, sent)
+			p.Event = db.Event{ID: fmt.Sprint("evt", n), Type: "official_account.subscribe", CreatedAt: sent, Order: "not ours", AppID: "not ours"}
+			p.Data = func(fanID string) any { return map[string]string{"fan": fanID} }
+			f.apply(p)
+		}
+		f.fanOutAll()
+		told, err := f.ClaimDeliveries(f.Context(), "shop", 10, time.Minute)
+		f.is("ClaimDeliveries", err, nil)
+		var got []string
+		for _, d := range told {
+			got = append(got, fmt.Sprint(d.EventID, " ", d.Type, " ", d.CreatedAt.Equal(sent), " ", string(d.Data)))
+		}
+		slices.Sort(got)
+		f.same("told", got, []string{
+			`evt0 official_account.subscribe true {"fan":"` + alice.ID + `"}`,
+			`evt1 official_account.subscribe true {"fan":""}`,
+		})
 	}},
 
 	{"the same key at another app is another push", func(f *fixture) {
@@ -198,6 +223,14 @@ func (f *fixture) subscribed(openID string) bool {
 		f.Fatalf("not known whether %s follows", openID)
 	}
 	return *i.Subscribed
+}
+
+func (f *fixture) fanOutAll() {
+	f.Helper()
+	for n, err := 1, error(nil); n > 0; {
+		n, err = f.FanOut(f.Context())
+		f.is("FanOut", err, nil)
+	}
 }
 
 func (f *fixture) prunePushes() int {
