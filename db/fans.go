@@ -15,7 +15,8 @@ const (
 	selectFanByAnyID = `SELECT ` + fanColumns + ` FROM fans WHERE id = ` + survivingID
 
 	identityColumns = `provider, appid, openid, fan_id, open_account, unionid, scope, subscribed,
-  session_key_sealed, user_refresh_token_sealed, user_refresh_expires_at, profile_json, i.created_at, i.last_login_at`
+  session_key_sealed, user_refresh_token_sealed, user_refresh_expires_at, profile_json, profile_stale,
+  i.created_at, i.last_login_at`
 
 	selectIdentities = `SELECT ` + identityColumns + ` FROM identities AS i WHERE fan_id = ` + survivingID + `
 ORDER BY i.created_at, provider, appid, openid`
@@ -186,9 +187,10 @@ func scanFanRow(r scanner) (f Fan, err error) {
 func scanIdentity(scan func(columns []any) error) (Identity, error) {
 	var i Identity
 	var subscribed sql.NullBool
-	var expires, created, lastLogin int64
+	var expires, stale, created, lastLogin int64
 	err := scan([]any{&i.Provider, &i.AppID, &i.OpenID, &i.FanID, &i.OpenAccount, &i.UnionID, &i.Scope, &subscribed,
-		&i.SessionKeySealed, &i.UserRefreshTokenSealed, &expires, &i.ProfileJSON, &created, &lastLogin})
+		&i.SessionKeySealed, &i.UserRefreshTokenSealed, &expires, &i.ProfileJSON, &stale, &created, &lastLogin})
+	i.ProfileStale = stale != 0
 	i.Subscribed = optional(subscribed)
 	i.UserRefreshExpiresAt = fromMillis(expires)
 	i.CreatedAt, i.LastLoginAt = fromMillis(created), fromMillis(lastLogin)

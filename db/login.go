@@ -53,6 +53,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`
   user_refresh_expires_at = CASE WHEN ?7 IS NULL THEN user_refresh_expires_at ELSE ?8 END,
   user_refresh_token_sealed = coalesce(?7, user_refresh_token_sealed),
   profile_json = coalesce(?9, profile_json),
+  profile_stale = CASE WHEN ?9 IS NULL THEN profile_stale ELSE 0 END,
   last_login_at = ?10
 WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
 

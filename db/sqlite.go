@@ -236,6 +236,8 @@ type writeStatements struct {
 	selectKeys, upsertKey, deleteKey                               *statement
 	resealSessionKey, resealRefreshToken                           *statement
 	nextRevocation, selectCut                                      *statement
+	insertSeenPush, prunePushes                                    *statement
+	setSubscribed, markProfileStale, withdrawProfile               *statement
 
 	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
 	insertDelivery, selectQueued, releaseNext                         *statement
@@ -282,6 +284,11 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		pruneRevocations:   &s.pruneRevocations,
 		nextRevocation:     &s.nextRevocation,
 		selectCut:          &s.selectCut,
+		insertSeenPush:     &s.insertSeenPush,
+		prunePushes:        &s.prunePushes,
+		setSubscribed:      &s.setSubscribed,
+		markProfileStale:   &s.markProfileStale,
+		withdrawProfile:    &s.withdrawProfile,
 
 		insertEvent:       &s.insertEvent,
 		selectNewEvents:   &s.newEvents,

@@ -16,6 +16,7 @@ type Store interface {
 	KeyStore
 	SealedStore
 	RevocationStore
+	PushStore
 	OutboxStore
 
 	// Ping reports whether the store can read and write right now; the error

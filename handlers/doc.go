@@ -11,7 +11,8 @@
 //
 // flow.go keeps the sealed flow cookies, repeats.go joins the callbacks WeChat sends twice, returnto.go is the one check
 // of every return address. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
-// cookie may change something. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
+// cookie may change something. events.go takes WeChat's pushes, push.go says what each
+// means. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
 //
 // requestlog.go keeps what a request's one line in the log says, and tells metrics; ratelimit.go is the middleware of routes
 // with a budget by client address.

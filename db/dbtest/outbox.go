@@ -362,12 +362,6 @@ func (f *fixture) fanOut() int {
 	return n
 }
 
-func (f *fixture) fanOutAll() {
-	f.Helper()
-	for f.fanOut() > 0 {
-	}
-}
-
 func (f *fixture) claim(endpoint string, limit int) []db.Delivery {
 	f.Helper()
 	got, err := f.ClaimDeliveries(f.Context(), endpoint, limit, lease)

@@ -162,7 +162,11 @@ func addApps(hc *handlers.Config, cfg config.Config, observe func(wechat.Call)) 
 		if err != nil {
 			return err
 		}
-		hc.OfficialAccounts = []handlers.OfficialAccount{{Alias: handlers.DefaultApp, OpenAccount: defaultOpenAccount, Client: client}}
+		callback, err := newCallback(a.ID, a.Token, a.EncodingAESKey)
+		if err != nil {
+			return err
+		}
+		hc.OfficialAccounts = []handlers.OfficialAccount{{Alias: handlers.DefaultApp, OpenAccount: defaultOpenAccount, Client: client, Callback: callback}}
 	}
 	if a := cfg.MiniProgram; a.Configured() {
 		client, err := wechat.NewMiniProgram(api, wechat.App{ID: a.ID, Secret: wechat.Secret(a.Secret.Reveal())})
@@ -174,7 +178,16 @@ func addApps(hc *handlers.Config, cfg config.Config, observe func(wechat.Call)) 
 	return nil
 }
 
-// pruneEvery is how often expired revocations leave the store.
+// newCallback takes the pushes of an app, if it has a token for them.
+func newCallback(appID string, token, aesKey config.Secret) (*wechat.Callback, error) {
+	if token == "" {
+		return nil, nil
+	}
+	return wechat.NewCallback(wechat.CallbackConfig{AppID: appID, Token: wechat.Secret(token.Reveal()),
+		AESKey: wechat.Secret(aesKey.Reveal()), Now: time.Now})
+}
+
+// pruneEvery is how often what has expired leaves the store.
 const pruneEvery = time.Hour
 
 // keepHouse follows what other processes write, and now and then drops from the store what has expired, until ctx ends.
@@ -186,7 +199,7 @@ func (a *app) keepHouse(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := a.prune(ctx); err != nil && ctx.Err() == nil {
-			a.logger.Warn("expired revocations stay in the store for now", "error", err.Error())
+			a.logger.Warn("what has expired stays in the store for now", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -198,11 +211,15 @@ func (a *app) keepHouse(ctx context.Context) {
 
 // prune takes one bounded step after another, so that logins get their turn between them (REL-09).
 func (a *app) prune(ctx context.Context) error {
-	for {
-		if n, err := a.store.PruneRevocations(ctx); err != nil || n == 0 {
-			return err
+	for _, step := range []func(context.Context) (int, error){a.store.PruneRevocations, a.store.PrunePushes} {
+		for n := 1; n > 0; {
+			var err error
+			if n, err = step(ctx); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // inBackground starts keepHouse, follows the keys, and seals anew what a previous secret has sealed. stop ends it all and

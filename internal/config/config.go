@@ -73,8 +73,10 @@ func (a App) Configured() bool { return a.ID != "" }
 // OfficialApp is an official account and how its authorize links look.
 type OfficialApp struct {
 	App
-	ConnectRedirect bool // adds connect_redirect=1
-	ForcePopup      bool // adds forcePopup=true
+	Token           Secret // signs WeChat's pushes; "" takes none
+	EncodingAESKey  Secret // encrypts them, 43 letters and digits; "" is plain mode
+	ConnectRedirect bool   // adds connect_redirect=1
+	ForcePopup      bool   // adds forcePopup=true
 }
 
 // ProfilePolicy says which known fans are asked for their profile again. The zero value, "unknown", asks only
@@ -111,6 +113,8 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 
 	c.Official = OfficialApp{
 		App:             l.app("OFFICIAL", v.OfficialAppID, v.OfficialAppSecret),
+		Token:           l.callbackToken("OFFICIAL", v.OfficialAppID, v.OfficialToken),
+		EncodingAESKey:  l.encodingAESKey("OFFICIAL", v.OfficialToken, v.OfficialEncodingAESKey),
 		ConnectRedirect: v.OfficialConnectRedirect,
 		ForcePopup:      v.OfficialForcePopup,
 	}

@@ -49,6 +49,8 @@ func (c Config) attrs() []slog.Attr {
 		text("SESSION_TTL", short(c.SessionTTL)),
 		text("OFFICIAL_APP_ID", c.Official.ID),
 		secret("OFFICIAL_APP_SECRET", c.Official.Secret),
+		secret("OFFICIAL_TOKEN", c.Official.Token),
+		secret("OFFICIAL_ENCODING_AES_KEY", c.Official.EncodingAESKey),
 		slog.Bool(Prefix+"OFFICIAL_CONNECT_REDIRECT", c.Official.ConnectRedirect),
 		slog.Bool(Prefix+"OFFICIAL_FORCE_POPUP", c.Official.ForcePopup),
 		text("MINIPROGRAM_APP_ID", c.MiniProgram.ID),

@@ -33,6 +33,8 @@ type variables struct {
 
 	OfficialAppID           string `env:"OFFICIAL_APP_ID" example:"wx0123456789abcdef"`
 	OfficialAppSecret       string `env:"OFFICIAL_APP_SECRET" file:"yes" example:"<AppSecret of the official account>"`
+	OfficialToken           string `env:"OFFICIAL_TOKEN" file:"yes" example:"<output of: openssl rand -hex 16>"`
+	OfficialEncodingAESKey  string `env:"OFFICIAL_ENCODING_AES_KEY" file:"yes" example:"<43 letters and digits, made by WeChat's console>"`
 	OfficialConnectRedirect bool   `env:"OFFICIAL_CONNECT_REDIRECT" envDefault:"false" example:"true"`
 	OfficialForcePopup      bool   `env:"OFFICIAL_FORCE_POPUP" envDefault:"false" example:"true"`
 	MiniProgramAppID        string `env:"MINIPROGRAM_APP_ID" example:"wxfedcba9876543210"`
