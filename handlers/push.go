@@ -72,10 +72,13 @@ var pushTypes = map[string]string{
 
 func incoming(account OfficialAccount, m *wechat.Message) IncomingPush {
 	p := IncomingPush{App: account.Alias, AppID: account.Client.AppID(), EventID: db.NewEventID(), Message: m}
-	p.Type = "official_account." + pushName(m)
+	p.Type = pushPrefix + pushName(m)
 	p.effect = p.effectOf()
 	return p
 }
+
+// pushPrefix begins the type of every push to an official account.
+const pushPrefix = "official_account."
 
 func pushName(m *wechat.Message) string {
 	if m.Type != wechat.MessageEvent {

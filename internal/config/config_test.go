@@ -109,6 +109,7 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_RATE_LIMIT=600",
 		"WXBRIDGE_METRICS_LISTEN=",
 		"WXBRIDGE_CLIENTS_FILE=",
+		"WXBRIDGE_EVENT_WEBHOOKS=",
 		"WXBRIDGE_WECHAT_API_URL=https://api.weixin.qq.com",
 		"WXBRIDGE_WECHAT_OPEN_URL=https://open.weixin.qq.com",
 		"WXBRIDGE_WECHAT_MP_URL=https://mp.weixin.qq.com",

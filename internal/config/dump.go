@@ -64,6 +64,7 @@ func (c Config) attrs() []slog.Attr {
 		slog.Int(Prefix+"RATE_LIMIT", c.RateLimit),
 		text("METRICS_LISTEN", c.MetricsListen),
 		text("CLIENTS_FILE", c.ClientsFile),
+		text("EVENT_WEBHOOKS", c.EventWebhooks),
 		text("WECHAT_API_URL", urlText(c.WeChatAPIURL)),
 		text("WECHAT_OPEN_URL", urlText(c.WeChatOpenURL)),
 		text("WECHAT_MP_URL", urlText(c.WeChatMPURL)),

@@ -56,8 +56,10 @@ func TestKEY02_EnvExampleLoadsButForItsPlaceholders(t *testing.T) {
 	if err := os.Mkdir("domain-files", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("clients.yaml", nil, 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"clients.yaml", "webhooks.yaml"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, row := range []struct {
 		name, text string

@@ -50,7 +50,8 @@ type variables struct {
 	RateLimit     int    `env:"RATE_LIMIT" envDefault:"600" example:"600"`
 	MetricsListen string `env:"METRICS_LISTEN" example:"127.0.0.1:9090"`
 
-	ClientsFile string `env:"CLIENTS_FILE" example:"/etc/wxbridge/clients.yaml"`
+	ClientsFile   string `env:"CLIENTS_FILE" example:"/etc/wxbridge/clients.yaml"`
+	EventWebhooks string `env:"EVENT_WEBHOOKS" example:"/etc/wxbridge/webhooks.yaml"`
 
 	WeChatAPIURL  string `env:"WECHAT_API_URL" envDefault:"https://api.weixin.qq.com" example:"https://api.weixin.qq.com"`
 	WeChatOpenURL string `env:"WECHAT_OPEN_URL" envDefault:"https://open.weixin.qq.com" example:"https://open.weixin.qq.com"`
