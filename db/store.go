@@ -16,6 +16,8 @@ type Store interface {
 	KeyStore
 	SealedStore
 	RevocationStore
+	PushStore
+	OutboxStore
 
 	// Ping reports whether the store can read and write right now; the error
 	// is ErrUnavailable or the context's.

@@ -69,10 +69,13 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 	login := db.Login{Identity: db.Identity{Provider: db.ProviderOfficialAccount, AppID: account.Client.AppID(),
 		OpenID: token.OpenID, OpenAccount: account.OpenAccount, Scope: string(wechat.ScopeBase)}}
 	end := landHome
-	if policy.MaxAge > 0 && s.cfg.Now().Sub(fan.ProfileAt) > policy.MaxAge {
+	if identity.ProfileStale || policy.MaxAge > 0 && s.cfg.Now().Sub(fan.ProfileAt) > policy.MaxAge {
 		var fresh *db.Login
 		if fresh, end = s.newerProfile(ctx, account, identity); fresh != nil {
 			login = *fresh
+		}
+		if policy.Never {
+			end = landHome // nobody is asked, not even for a profile that WeChat calls stale
 		}
 	}
 	session, err := s.signIn(ctx, login)

@@ -381,6 +381,41 @@ func (l *loader) app(kind, id, secret string) App {
 	return App{ID: id, Secret: Secret(secret)}
 }
 
+// callbackToken checks the token that signs pushes. WeChat's console takes 3 to 32 letters and digits; what it may come to
+// take is its business.
+func (l *loader) callbackToken(kind, id, token string) Secret {
+	name := kind + "_TOKEN"
+	switch {
+	case token == "":
+		return ""
+	case id == "" && !l.has(Prefix+kind+"_APP_ID"):
+		l.fault(name, "is set, but "+Prefix+kind+"_APP_ID is not")
+	case isPlaceholder(token):
+		l.fault(name, "is a placeholder; make one with `openssl rand -hex 16` and enter it in WeChat's console, too")
+	case len(token) < 3 || len(token) > 128 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		l.fault(name, "is not 3 to 32 letters and digits, which is what WeChat's console takes")
+	}
+	return Secret(token)
+}
+
+// encodingAESKey checks the key that encrypts pushes. Of its last character some bits count for nothing.
+func (l *loader) encodingAESKey(kind, token, key string) Secret {
+	name := kind + "_ENCODING_AES_KEY"
+	switch {
+	case key == "":
+		return ""
+	case isPlaceholder(key):
+		l.fault(name, "is a placeholder; WeChat's console makes the real one")
+	case !encodingAESKey.MatchString(key):
+		l.fault(name, "is not 43 letters and digits, as WeChat's console makes them")
+	case token == "" && !l.has(Prefix+kind+"_TOKEN"):
+		l.fault(kind+"_TOKEN", "is not set, but "+Prefix+name+" is; pushes are signed with it in every mode")
+	}
+	return Secret(key)
+}
+
+var encodingAESKey = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
+
 var appID = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 
 // apps checks what concerns the apps together.

@@ -1,0 +1,2 @@
+-- Holds the place of a step that is added beside this one.
+SELECT 1;
