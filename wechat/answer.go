@@ -136,20 +136,26 @@ func (a answer) openID() (string, error) {
 	return id, err
 }
 
+const maxID = 128 // characters of an openid or unionid
+
 // id returns an openid or unionid, or "" if there is none. Real ones have 28
 // characters of [A-Za-z0-9_-] (wechat-protocol §0.3); what is refused here
 // could not be one in any future either.
 func (a answer) id(name string) (string, error) {
-	const longest = 128
 	id, err := a.text(name)
 	if err != nil {
 		return "", err
 	}
-	notVisible := func(r rune) bool { return r <= ' ' || r > '~' }
-	if len(id) > longest || strings.ContainsFunc(id, notVisible) {
+	if len(id) > maxID || !isVisible(id) {
 		return "", fmt.Errorf("the answer's %s has no possible shape", name)
 	}
 	return id, nil
+}
+
+// isVisible reports whether s has only printable ASCII characters other than the
+// space.
+func isVisible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // reading takes one field after another and keeps the first error.

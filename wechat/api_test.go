@@ -35,7 +35,8 @@ func TestNew_RefusesWhatCannotWork(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			_, official := wechat.NewOfficial(tt.api, tt.app, wechat.OfficialOptions{})
 			_, mini := wechat.NewMiniProgram(tt.api, tt.app)
-			for _, err := range []error{official, mini} {
+			_, tokens := wechat.NewAppTokens(tt.api, tt.app, wechat.AppTokenOptions{})
+			for _, err := range []error{official, mini, tokens} {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Fatalf("got %v, want an error about %q", err, tt.want)
 				}
@@ -59,6 +60,9 @@ func TestAppID(t *testing.T) {
 	}
 	if got := newMiniProgram(t, &wechat.API{}).AppID(); got != appID {
 		t.Errorf("mini program: %s", got)
+	}
+	if got := newAppTokens(t, &wechat.API{}, wechat.AppTokenOptions{}).AppID(); got != appID {
+		t.Errorf("app tokens: %s", got)
 	}
 }
 

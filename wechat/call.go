@@ -24,11 +24,13 @@ type caller struct {
 	observe func(Call) // may be nil
 }
 
-// call is one request to WeChat: always a GET, with everything in its query.
+// call is one request to WeChat: a GET with everything in its query, or, with a
+// body, a POST.
 type call struct {
 	op      string   // path below the base, such as "sns/userinfo"; also Error.Op
 	query   string   // encoded
-	private []string // values in query that no error may show
+	body    []byte   // JSON; nil makes it a GET
+	private []string // values in query and body that no error may show
 	once    bool     // the request spends a code: never send it twice
 }
 
@@ -38,10 +40,10 @@ const (
 	retryFloor = 100 * time.Millisecond
 )
 
-// get makes the call and returns the answer, which has no errcode but may
+// do makes the call and returns the answer, which has no errcode but may
 // still lack what the caller needs. All of it, the repeat included, happens
 // within one deadline.
-func (c *caller) get(ctx context.Context, r call) (answer, error) {
+func (c *caller) do(ctx context.Context, r call) (answer, error) {
 	limited, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 
@@ -53,10 +55,20 @@ func (c *caller) get(ctx context.Context, r call) (answer, error) {
 		return a, nil
 	}
 	if err.Code == 0 && errors.Is(ctx.Err(), context.Canceled) {
-		// The caller has left; that says nothing about WeChat.
-		return answer{}, &Error{Op: r.op, Message: "cancelled by the caller", kind: errCancelled, cause: context.Canceled}
+		return answer{}, cancelled(r.op)
 	}
 	return answer{}, err
+}
+
+// cancelled is the error for a caller who has left; that says nothing about
+// WeChat.
+func cancelled(op string) *Error {
+	return &Error{Op: op, Message: "cancelled by the caller", kind: errCancelled, cause: context.Canceled}
+}
+
+// late is the error for an answer that did not come in time.
+func late(op string) *Error {
+	return &Error{Op: op, Message: "no answer in time", kind: ErrBusy, cause: context.DeadlineExceeded}
 }
 
 // pause waits 100 to 200 ms before a repeat, and reports whether there is
@@ -104,12 +116,9 @@ func (c *caller) ask(ctx context.Context, r call) (answer, *Error) {
 }
 
 func (c *caller) fetch(ctx context.Context, r call) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/"+r.op+"?"+r.query, nil)
+	req, err := r.request(ctx, c.base)
 	if err != nil {
 		return nil, err
-	}
-	if r.once {
-		sendOnce(req)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -130,6 +139,28 @@ func (c *caller) fetch(ctx context.Context, r call) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
+// request builds the call as it goes over the wire. WeChat does not look at the
+// Content-Type of a body (wechat-protocol §0.1); proxies on the way may.
+func (r call) request(ctx context.Context, base string) (*http.Request, error) {
+	address := base + "/" + r.op
+	if r.query != "" {
+		address += "?" + r.query
+	}
+	if r.body == nil {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		if err == nil && r.once {
+			sendOnce(req)
+		}
+		return req, err
+	}
+	// A POST that has begun to travel is never repeated by net/http itself.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(r.body))
+	if err == nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, err
+}
+
 // sendOnce keeps net/http from sending req again. Its transport repeats a GET
 // without a body by itself when a kept-alive connection breaks before the
 // answer, which would send a code twice. A body that cannot be rewound forbids
@@ -147,7 +178,7 @@ func (r call) unreachable(err error) *Error {
 		err = u.Err
 	}
 	if timeout, ok := errors.AsType[net.Error](err); errors.Is(err, context.DeadlineExceeded) || ok && timeout.Timeout() {
-		return &Error{Op: r.op, Message: "no answer in time", kind: ErrBusy, cause: context.DeadlineExceeded}
+		return late(r.op)
 	}
 	if _, ok := errors.AsType[textproto.ProtocolError](err); ok {
 		return r.busy("the header of the answer is malformed")

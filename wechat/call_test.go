@@ -246,6 +246,8 @@ func TestREL12_BusyIsTriedOnceMoreUnlessACodeIsSpent(t *testing.T) {
 		"sns/oauth2/refresh_token": golden(t, "refresh.json"),
 		"sns/userinfo":             golden(t, "userinfo.json"),
 		"sns/jscode2session":       golden(t, "session.json"),
+		"cgi-bin/stable_token":     golden(t, "app_token.json"),
+		"cgi-bin/token":            golden(t, "app_token.json"),
 	}
 	tests := []struct {
 		name, first string
@@ -260,7 +262,7 @@ func TestREL12_BusyIsTriedOnceMoreUnlessACodeIsSpent(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			for i := range 4 {
+			for i := range calls(t, &wechat.API{}) {
 				op := calls(t, &wechat.API{})[i].op
 				up := startUpstream(t, answers(tt.first, good[op]))
 				call := calls(t, up.api(t))[i]

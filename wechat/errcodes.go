@@ -3,7 +3,7 @@ package wechat
 // Explain tells an operator what an errcode of WeChat means and what to do
 // about it, with the place in WeChat's consoles. It knows the codes of the
 // calls in this package and those shown on WeChat's authorize page
-// (wechat-protocol §1, §8.1, §11); ok is false for any other.
+// (wechat-protocol §1, §2, §6, §8.1, §11); ok is false for any other.
 func Explain(code int) (cause, fix string, ok bool) {
 	known, ok := errcodes[code]
 	return known.cause, known.fix, ok
@@ -28,6 +28,7 @@ const (
 
 	wait     = "Nothing to set. Calls work again by themselves; if it lasts, look for an outage notice of WeChat's."
 	newCode  = "Nothing to set if it is rare: the user logs in again."
+	newToken = "Nothing to set if it is rare: the app token is renewed. If it repeats, another system fetches tokens of the same app: let it ask this one, or both use stable_token."
 	newLogin = "Nothing to set: the user authorises again."
 	report   = "The request itself is wrong, which no setting cures. Check that the API address points at WeChat and that no proxy changes requests; then report it with the rid of the message."
 )
@@ -48,16 +49,17 @@ var errcodes = map[int]errcode{
 	50002: {ErrForbidden, "WeChat has limited or frozen this user or account.", "If it hits one user, only WeChat can lift it. If it hits all, see the notices of the account: " + atNotice + "."},
 	46004: {ErrForbidden, "The user does not exist any more.", "Nothing to set."},
 
-	45009: {ErrRateLimited, "The app has used up its daily quota for this method.", "Look for the cause of so many calls and ask for a larger quota: " + atRights + "."},
+	45009: {ErrRateLimited, "The app has used up its daily quota for this method, such as the 2000 fetches of cgi-bin/token.", "Look for the cause of so many calls and ask for a larger quota: " + atRights + "."},
+	48006: {ErrRateLimited, "The quota was cleared as often as a month allows (10 times).", "Wait for the new month, or for the new day of the quota itself."},
 	45011: {ErrRateLimited, "Too many calls in this minute: of the app, or for a mini program of one user (100 a minute).", "Nothing to set; it ends with the minute. If it repeats, look for a page or mini program that logs in again and again."},
 
-	40001: {ErrInvalidToken, "The user's access token is not valid any more. On a call that carries the app secret: the secret is wrong or of another account.",
-		"Nothing to set if it is rare: the token is refreshed. If every call fails, compare appid and secret: " + atSecret + "."},
+	40001: {ErrInvalidToken, "The access token is not valid any more: a user's was replaced, or the app's was ended early by somebody else's fetch. On a call that carries the app secret: the secret is wrong or of another account.",
+		newToken + " If every call fails, compare appid and secret: " + atSecret + "."},
 	40003: {ErrInvalidToken, "The openid does not belong to the token or to this appid.", newLogin},
-	40014: {ErrInvalidToken, "The user's access token is malformed or unknown.", newLogin},
+	40014: {ErrInvalidToken, "The access token is malformed or unknown.", "Nothing to set if it is rare: the app's is renewed, and with a user's the user authorises again."},
 	41001: {ErrInvalidToken, "The request had no access token.", newLogin},
 	41009: {ErrInvalidToken, "The request had no openid.", newLogin},
-	42001: {ErrInvalidToken, "The user's access token has expired (2 hours).", "Nothing to set: it is refreshed."},
+	42001: {ErrInvalidToken, "The access token has expired (2 hours).", "Nothing to set: it is renewed. If it repeats, compare the clock of this server."},
 	50001: {ErrInvalidToken, "The user has withdrawn the authorisation.", newLogin},
 
 	40030: {ErrInvalidRefreshToken, "The refresh token is not valid.", newLogin},
@@ -77,12 +79,19 @@ var errcodes = map[int]errcode{
 	89503: {ErrMisconfigured, "An administrator must confirm the address this server calls from.", "The administrator confirms it in WeChat; or add it: " + atIPList + "."},
 	89506: {ErrMisconfigured, "An administrator refused the address this server calls from twice; it is banned for 24 hours.", "Wait for the ban to end, then add the address: " + atIPList + "."},
 	89507: {ErrMisconfigured, "An administrator refused the address this server calls from; it is banned for an hour.", "Wait for the ban to end, then add the address: " + atIPList + "."},
+	61004: {ErrMisconfigured, "The address this server calls from is not registered (third-party platform).", "Add it: " + atIPList + "."},
+	61007: {ErrMisconfigured, "The account has not authorised the third-party platform to make this call.", "Check the authorisation: Official Accounts Platform (公众平台, mp.weixin.qq.com) → 设置与开发 → 账号设置 → 授权管理."},
+	61024: {ErrMisconfigured, "The appid is one of a third-party platform, whose token comes by another call.", "Configure the appid of the account itself: " + atSecret + "."},
 	40002: {ErrMisconfigured, "WeChat does not accept the grant_type.", report},
 	40035: {ErrMisconfigured, "WeChat does not accept a parameter.", report},
 	40066: {ErrMisconfigured, "The path of the call is wrong.", report},
 	40097: {ErrMisconfigured, "WeChat does not accept the arguments.", report},
 	43001: {ErrMisconfigured, "The call must be a GET.", report},
 	43002: {ErrMisconfigured, "The call must be a POST.", report},
+	40038: {ErrMisconfigured, "WeChat does not accept the format of the request.", report},
+	44002: {ErrMisconfigured, "The POST arrived without its body.", report},
+	47001: {ErrMisconfigured, "WeChat cannot read the body of the POST.", report},
+	61451: {ErrMisconfigured, "WeChat does not accept a parameter.", report},
 	43003: {ErrMisconfigured, "The call must use https.", "Set the API address to one that begins with https://."},
 
 	// Shown to users on WeChat's authorize page, never sent to us (wechat-protocol §1.1).

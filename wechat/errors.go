@@ -19,8 +19,9 @@ var (
 	ErrBusy = errors.New("wechat: temporarily unavailable")
 	// ErrRateLimited: a quota of the app, or of this user, is used up.
 	ErrRateLimited = errors.New("wechat: rate limited")
-	// ErrMisconfigured: our side is at fault, or WeChat answered a code unknown
-	// to us; an operator must look. See Explain.
+	// ErrMisconfigured: our side is at fault, WeChat refuses even a fresh app
+	// token, or it answered a code unknown to us; an operator must look. See
+	// Explain.
 	ErrMisconfigured = errors.New("wechat: misconfigured")
 	// ErrInvalidToken: the user's access token is no longer good. Refresh it
 	// once, or let the user authorise again.
@@ -64,9 +65,10 @@ func (e *Error) Is(target error) bool {
 // context.DeadlineExceeded if the answer took too long.
 func (e *Error) Unwrap() error { return e.cause }
 
-// meaning is the sentinel for an errcode. What a code says about a user's
-// credential depends on which one was sent: for sns methods a stale token
-// means another token, or else a new authorisation (wechat-protocol §11).
+// meaning is the sentinel for an errcode. What a code says about a credential
+// depends on which one was sent: for sns methods a stale token means another
+// token, or else a new authorisation (wechat-protocol §11). Other methods carry
+// the app's own token or secret, and no user can mend those.
 func meaning(op string, code int) error {
 	if code == 0 {
 		return ErrBusy
@@ -89,7 +91,7 @@ func meaning(op string, code int) error {
 		}
 		return ErrInvalidCode
 	}
-	return kind
+	return ErrMisconfigured
 }
 
 // printable drops what acts on a terminal or turns text around: control,

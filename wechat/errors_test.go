@@ -16,7 +16,8 @@ import (
 
 func TestErrors_EachCodeHasOneMeaning(t *testing.T) {
 	const exchange, refresh, userinfo, login = "sns/oauth2/access_token", "sns/oauth2/refresh_token", "sns/userinfo", "sns/jscode2session"
-	everywhere := []string{exchange, refresh, userinfo, login}
+	const stable, rotating, follower = "cgi-bin/stable_token", "cgi-bin/token", "cgi-bin/user/info"
+	everywhere := []string{exchange, refresh, userinfo, login, stable, rotating, follower}
 	spending := []string{exchange, login}
 	tests := []struct {
 		name  string
@@ -33,6 +34,9 @@ func TestErrors_EachCodeHasOneMeaning(t *testing.T) {
 		{"stale access tokens", []int{40001, 40014, 42001, 42007, 50001, 40003}, []string{userinfo}, wechat.ErrInvalidToken},
 		{"stale refresh tokens", []int{40030, 42002, 42007, 41003, 40001, 40014, 42001, 50001}, []string{refresh}, wechat.ErrInvalidRefreshToken},
 		{"a void authorisation met with a code", []int{42007, 50001, 42002}, spending, wechat.ErrInvalidCode},
+		{"an app's token, even a fresh one", []int{40001, 40014, 42001, 41001}, []string{follower, "wxa/business/getuserphonenumber"}, wechat.ErrMisconfigured},
+		{"an openid of another account", []int{40003}, []string{follower}, wechat.ErrMisconfigured},
+		{"40001 where the secret was sent for an app token", []int{40001}, []string{stable, rotating}, wechat.ErrMisconfigured},
 		{"40001 beside an app secret means the secret", []int{40001}, spending, wechat.ErrMisconfigured},
 	}
 	for _, tt := range tests {
@@ -81,6 +85,8 @@ func TestWX01_AnEchoInErrmsgIsRedacted(t *testing.T) {
 		"sns/oauth2/refresh_token": {token.RefreshToken.Reveal()},
 		"sns/userinfo":             {token.AccessToken.Reveal(), openID},
 		"sns/jscode2session":       {secret, code},
+		"cgi-bin/stable_token":     {secret},
+		"cgi-bin/token":            {secret},
 	}
 	for _, call := range calls(t, api) {
 		err := call.do()
@@ -134,10 +140,11 @@ func TestErrors_MessagesAreFitForALog(t *testing.T) {
 }
 
 func TestExplain_KnowsTheCodesOfTheseCalls(t *testing.T) {
-	// wechat-protocol §1.1 to §1.4 and §8.1.
+	// wechat-protocol §1.1 to §1.4, §2.3, §2.4, §6.1 and §8.1.
 	documented := []int{
 		-1, 40001, 40002, 40003, 40013, 40014, 40029, 40030, 40125, 40163, 40164, 40226, 40243, 41001, 41002, 41003, 41004,
 		41008, 41009, 42001, 42002, 42003, 42007, 43001, 43002, 43003, 45009, 45011, 48001, 50001, 50002,
+		89501, 89503, 89506, 89507, 44002, 47001, 48006, 61024,
 		10003, 10004, 10005, 10006, 10009, 10010, 10011, 10012, 10013, 10015, 10016,
 	}
 	for _, code := range documented {

@@ -52,7 +52,7 @@ func (m *MiniProgram) Login(ctx context.Context, code string) (Session, error) {
 		private: []string{m.secret.Reveal(), code},
 		once:    true,
 	}
-	a, err := m.caller.get(ctx, r)
+	a, err := m.caller.do(ctx, r)
 	if err != nil {
 		return Session{}, err
 	}

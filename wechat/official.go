@@ -163,7 +163,7 @@ func (o *Official) UserInfo(ctx context.Context, t UserToken, lang string) (User
 			"&openid=" + url.QueryEscape(t.OpenID) + "&lang=" + language(lang),
 		private: []string{t.AccessToken.Reveal(), t.OpenID},
 	}
-	a, err := o.caller.get(ctx, r)
+	a, err := o.caller.do(ctx, r)
 	if err != nil {
 		return UserInfo{}, err
 	}
@@ -178,7 +178,7 @@ func (o *Official) UserInfo(ctx context.Context, t UserToken, lang string) (User
 }
 
 func (o *Official) token(ctx context.Context, r call) (UserToken, error) {
-	a, err := o.caller.get(ctx, r)
+	a, err := o.caller.do(ctx, r)
 	if err != nil {
 		return UserToken{}, err
 	}

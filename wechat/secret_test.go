@@ -25,6 +25,15 @@ func TestWX01_SecretsDoNotPrint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tokens, err := wechat.NewAppTokens(&wechat.API{HTTP: canned([]byte(`{"access_token":"` + value + `","expires_in":7200}`))}, app,
+		wechat.AppTokenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := tokens.Token(t.Context())
+	if err != nil || token.Value.Reveal() != value {
+		t.Fatalf("got %v, %v", token, err)
+	}
 	carriers := map[string]any{
 		"a secret":            s,
 		"a pointer to one":    &s,
@@ -37,6 +46,9 @@ func TestWX01_SecretsDoNotPrint(t *testing.T) {
 		"its value":           *official,
 		"a mini program":      mini,
 		"its value too":       *mini,
+		"an app token":        token,
+		"a source of them":    tokens,
+		"its value also":      *tokens,
 	}
 	for name, carrier := range carriers {
 		t.Run(name, func(t *testing.T) {

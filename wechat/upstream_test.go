@@ -1,6 +1,7 @@
 package wechat_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -36,8 +37,15 @@ func startUpstream(t testing.TB, handle http.HandlerFunc) *upstream {
 	t.Helper()
 	up := &upstream{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Only after its body does net/http notice that a client has left.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		kept := r.Clone(r.Context())
+		kept.Body, r.Body = io.NopCloser(bytes.NewReader(body)), io.NopCloser(bytes.NewReader(body))
 		up.mu.Lock()
-		up.requests = append(up.requests, r.Clone(r.Context()))
+		up.requests = append(up.requests, kept)
 		up.mu.Unlock()
 		handle(w, r)
 	}))
@@ -91,6 +99,15 @@ func newMiniProgram(t testing.TB, api *wechat.API) *wechat.MiniProgram {
 	return m
 }
 
+func newAppTokens(t testing.TB, api *wechat.API, o wechat.AppTokenOptions) *wechat.AppTokens {
+	t.Helper()
+	tokens, err := wechat.NewAppTokens(api, wechat.App{ID: appID, Secret: secret}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
 // userToken is what an earlier exchange left.
 func userToken() wechat.UserToken {
 	return wechat.UserToken{
@@ -105,11 +122,14 @@ func userToken() wechat.UserToken {
 // calls are all calls of the package, for what must hold for each of them.
 func calls(t testing.TB, api *wechat.API) []namedCall {
 	o, m := newOfficial(t, api), newMiniProgram(t, api)
+	stable, rotating := newAppTokens(t, api, wechat.AppTokenOptions{}), newAppTokens(t, api, wechat.AppTokenOptions{Rotating: true})
 	return []namedCall{
 		{"sns/oauth2/access_token", true, func() error { _, err := o.Exchange(t.Context(), code); return err }},
 		{"sns/oauth2/refresh_token", false, func() error { _, err := o.Refresh(t.Context(), userToken().RefreshToken); return err }},
 		{"sns/userinfo", false, func() error { _, err := o.UserInfo(t.Context(), userToken(), "zh_CN"); return err }},
 		{"sns/jscode2session", true, func() error { _, err := m.Login(t.Context(), code); return err }},
+		{"cgi-bin/stable_token", false, func() error { _, err := stable.Token(t.Context()); return err }},
+		{"cgi-bin/token", false, func() error { _, err := rotating.Token(t.Context()); return err }},
 	}
 }
 

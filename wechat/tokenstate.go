@@ -1,0 +1,163 @@
+package wechat
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// tokenState is what an AppTokens remembers. Each method takes the time once and
+// does no I/O. Tokens are behind pointers, since fmt asks no methods of what is
+// in unexported fields.
+type tokenState struct {
+	mu       sync.Mutex
+	token    *AppToken // nil: none
+	refused  *AppToken // the one that WeChat refused last, not taken back from a store; nil: none
+	twice    bool      // refused was refused, came back from WeChat, and was refused again
+	forcedAt time.Time
+	failure  failure
+	drops    pace
+}
+
+// look returns the token, unless there is none or it is over, and whether it is
+// time to fetch another. err is that of a fetch that failed a moment ago, if
+// there is no token to go on with.
+func (s *tokenState) look(now time.Time) (token AppToken, renew bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token != nil && s.token.alive(now) {
+		token = *s.token
+	}
+	switch {
+	case token.fresh(now):
+		return token, false, nil
+	case !s.failure.holds(now):
+		return token, true, nil
+	case token.Value != "":
+		return token, false, nil
+	}
+	return AppToken{}, false, s.failure.err
+}
+
+// alive reports whether t is worth sending.
+func (t AppToken) alive(now time.Time) bool { return t.Value != "" && now.Before(t.ExpiresAt) }
+
+// fresh reports whether it is too early to ask for another. A token of a short
+// life is renewed in its last quarter.
+func (t AppToken) fresh(now time.Time) bool {
+	early := min(renewEarly, t.ExpiresAt.Sub(t.FetchedAt)/4)
+	return t.Value != "" && now.Before(t.ExpiresAt.Add(-early))
+}
+
+// accepts reports whether a stored token spares us the fetch.
+func (s *tokenState) accepts(token AppToken, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return token.fresh(now) && !s.refused.is(token.Value)
+}
+
+func (s *tokenState) keep(token AppToken) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token, s.failure = &token, failure{}
+}
+
+func (s *tokenState) failed(err error, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure.add(err, now)
+}
+
+// drop forgets the token if it is the refused one; see AppTokens.Drop.
+func (s *tokenState) drop(refused Secret, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.token.is(refused) {
+		return true
+	}
+	if !s.drops.allow(now) {
+		return false
+	}
+	s.twice = s.refused.is(refused)
+	s.refused, s.token = s.token, nil
+	return true
+}
+
+func (t *AppToken) is(value Secret) bool { return t != nil && t.Value == value }
+
+// mayForce reports whether the next fetch should end the token that WeChat hands
+// out and refuses, and counts it as done.
+func (s *tokenState) mayForce(now time.Time) bool {
+	const between = 2 * time.Hour
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.twice || !s.forcedAt.IsZero() && now.Sub(s.forcedAt) < between {
+		return false
+	}
+	s.twice, s.forcedAt = false, now
+	return true
+}
+
+// failure is the memory of fetches that failed, so that a WeChat in trouble, or
+// a used-up quota, is not asked by every caller in turn.
+type failure struct {
+	err   error
+	count int // one after the other
+	at    time.Time
+	until time.Time
+}
+
+// holds reports whether it is too early to try again. A clock that went back
+// ends it, lest it hold for the hours that the clock went back.
+func (f failure) holds(now time.Time) bool {
+	return f.err != nil && !now.Before(f.at) && now.Before(f.until)
+}
+
+func (f *failure) add(err error, now time.Time) {
+	f.err, f.at = err, now
+	f.count++
+	f.until = now.Add(f.pause(now))
+}
+
+// pause is the time to wait after the error (wechat-protocol §11, retry
+// guidance).
+func (f failure) pause(now time.Time) time.Duration {
+	const (
+		daily    = 10 * time.Minute // a quota ends with the day, or when an operator clears it
+		settings = 10 * time.Second // somebody is mending them, and watches
+		busy     = 500 * time.Millisecond
+		longest  = 15 * time.Second
+	)
+	e, ok := errors.AsType[*Error](f.err)
+	switch {
+	case ok && e.Code == 45009:
+		return daily
+	case errors.Is(f.err, ErrRateLimited):
+		return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
+	case !errors.Is(f.err, ErrBusy):
+		return settings
+	}
+	return min(busy<<min(f.count-1, 8), longest)
+}
+
+// pace keeps a token that is refused again and again from being fetched without
+// end: the first fetch at once, the next after 10 seconds, then ever later. In a
+// fight with another system a token lives five minutes (wechat-protocol §2.1),
+// longer than the longest wait.
+type pace struct {
+	last time.Time
+	wait time.Duration
+}
+
+func (p *pace) allow(now time.Time) bool {
+	const shortest, longest = 10 * time.Second, 4 * time.Minute
+	since := now.Sub(p.last)
+	if 0 <= since && since < p.wait {
+		return false
+	}
+	if since < 0 || since > longest {
+		p.wait = 0
+	}
+	p.last, p.wait = now, min(max(2*p.wait, shortest), longest)
+	return true
+}

@@ -1,0 +1,34 @@
+package wechat
+
+import (
+	"context"
+	"time"
+)
+
+// TokenStore keeps app tokens where a restart, and other processes, find them.
+// Whoever can read them can act as the app: an implementation should seal them.
+//
+// A process that must fetch takes a lock, so that the others wait for its token
+// instead of fetching their own. The lock is a lease: it ends by itself when its
+// holder dies. Nothing is held while WeChat is asked but a mark in the store.
+//
+// Keys are appids. An owner is a random text, another one for each fetch. Every
+// method may be called by many goroutines and processes at once, and returns
+// when its context ends. An error of any of them costs a fetch, no more.
+type TokenStore interface {
+	// Load returns the token saved last, over or not; the zero AppToken if there
+	// is none.
+	Load(ctx context.Context, key string) (AppToken, error)
+
+	// Lock makes owner the holder for the given time and reports true, unless
+	// somebody else holds the lock and their time is not over. It does not wait.
+	Lock(ctx context.Context, key, owner string, lease time.Duration) (bool, error)
+
+	// Save replaces the token, if owner holds the lock; else it changes nothing,
+	// and that is no error. A lock whose time is over but which nobody has taken
+	// is still held. The lock stays.
+	Save(ctx context.Context, key, owner string, token AppToken) error
+
+	// Unlock ends the lock, if owner holds it; else it changes nothing.
+	Unlock(ctx context.Context, key, owner string) error
+}
