@@ -93,7 +93,7 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	cfg.WeChatMPURL = cfg.WeChatOpenURL
 
 	sim, err := simulator.New(simulator.Config{
-		Apps:        devApps(cfg),
+		Apps:        withEvents(devApps(cfg), urlOf(bridge)),
 		PublicURL:   simulatorURL,
 		BridgeURL:   cfg.PublicURL.String(),
 		MiniProgram: examples.MiniProgram(),

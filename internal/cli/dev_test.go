@@ -166,6 +166,22 @@ func TestDevTakesVariablesButNotDotEnv(t *testing.T) {
 	}
 }
 
+// TestDevPushesEventsToItsBridge also where the bridge is known to browsers by another address.
+func TestDevPushesEventsToItsBridge(t *testing.T) {
+	d := startDev(t, t.TempDir(), []string{"WXBRIDGE_PUBLIC_URL=https://login.example.com"})
+	var report struct {
+		URL      string
+		Attempts []struct{ Status int }
+	}
+	event := map[string]string{"person": "bob", "appid": devApp(t, "official_account").AppID, "event": "subscribe"}
+	if status := postJSON(t, d.simulator+"/_simulator/events", event, &report); status != http.StatusOK {
+		t.Fatalf("the simulator answered %d", status)
+	}
+	if report.URL != d.bridge+"/events/official-account" || len(report.Attempts) == 0 || report.Attempts[0].Status == 0 {
+		t.Errorf("the event went to %s: %+v; the bridge is %s", report.URL, report.Attempts, d.bridge)
+	}
+}
+
 func payload(t *testing.T, token string) map[string]any {
 	t.Helper()
 	parts := strings.Split(token, ".")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,7 +40,7 @@ Without --apps it has one official account and one mini program, and prints them
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", defaultSimulatorListen, "loopback address, port 0 for any free one")
-	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, events_url, open_account")
+	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, open_account, events_url, token, encoding_aes_key, events_mode")
 	flags.StringVar(&f.bridge, "bridge", "http://"+defaultListen, "`URL` of the login server under test, for the phone page")
 	flags.StringToStringVar(&f.switches, "switch", nil, "set a doubtful behaviour, `name=choice`; may be repeated")
 	flags.BoolVar(&f.hostile, "hostile", false, "visit callbacks twice, as WeChat's clients do now and then")
@@ -54,7 +55,7 @@ func (e *env) simulate(ctx context.Context, f simulatorFlags) error {
 	if err != nil || bridge.Host == "" || bridge.Scheme != "http" && bridge.Scheme != "https" {
 		return fmt.Errorf("--bridge: want an http or https URL, such as http://%s", defaultListen)
 	}
-	apps, err := loadApps(f.apps, bridge.Host)
+	apps, err := loadApps(f.apps, bridge)
 	if err != nil {
 		return err
 	}
@@ -98,10 +99,10 @@ func newSimulatorServer(sim http.Handler, logger *slog.Logger) *http.Server {
 	return server
 }
 
-// loadApps reads the apps file, or gives the dev set with the bridge's host as the domain logins may return to.
-func loadApps(path, bridgeHost string) ([]simulator.App, error) {
+// loadApps reads the apps file, or gives the dev set, whose logins return to the bridge and whose events go there.
+func loadApps(path string, bridge *url.URL) ([]simulator.App, error) {
 	if path == "" {
-		return simulator.DevApps(bridgeHost), nil
+		return withEvents(simulator.DevApps(bridge.Host), bridge.String()), nil
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -115,6 +116,16 @@ func loadApps(path, bridgeHost string) ([]simulator.App, error) {
 	return apps, nil
 }
 
+// withEvents sends the pushes of official accounts to the bridge.
+func withEvents(apps []simulator.App, bridge string) []simulator.App {
+	for i := range apps {
+		if apps[i].Provider == simulator.ProviderOfficialAccount {
+			apps[i].EventsURL = strings.TrimSuffix(bridge, "/") + "/events/official-account"
+		}
+	}
+	return apps
+}
+
 // printEnvLines writes what a bridge needs to use this simulator.
 func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
 	kinds := map[string]string{simulator.ProviderOfficialAccount: "OFFICIAL", simulator.ProviderMiniProgram: "MINIPROGRAM"}
@@ -123,7 +134,32 @@ func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
 			fmt.Fprintf(w, "%s%s_APP_ID=%s\n%s%s_APP_SECRET=%s\n", config.Prefix, kind, app.AppID, config.Prefix, kind, app.Secret)
 		}
 	}
+	printCallbackLines(w, apps)
 	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
 		fmt.Fprintf(w, "%s%s=%s\n", config.Prefix, name, simulatorURL)
+	}
+}
+
+// printCallbackLines writes what checks and decrypts pushes. A bridge that lacks a setting would not start with it, and
+// another backend can still read it from a comment.
+func printCallbackLines(w io.Writer, apps []simulator.App) {
+	known := map[string]bool{}
+	for _, v := range config.Variables() {
+		known[v.Name] = true
+	}
+	line := func(name, value string) {
+		comment := "# "
+		if known[config.Prefix+name] {
+			comment = ""
+		}
+		if value != "" {
+			fmt.Fprintf(w, "%s%s%s=%s\n", comment, config.Prefix, name, value)
+		}
+	}
+	for _, app := range apps {
+		if app.Provider == simulator.ProviderOfficialAccount {
+			line("OFFICIAL_TOKEN", app.Token)
+			line("OFFICIAL_ENCODING_AES_KEY", app.EncodingAESKey)
+		}
 	}
 }

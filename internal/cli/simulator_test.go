@@ -27,6 +27,12 @@ func TestSimulatorPrintsLinesThatABridgeStartsWith(t *testing.T) {
 	if !cfg.Official.Configured() || !cfg.MiniProgram.Configured() || cfg.WeChatAPIURL.String() != url || cfg.WeChatOpenURL.String() != url {
 		t.Errorf("the lines load as %s", cfg)
 	}
+	official := devApp(t, "official_account")
+	for _, line := range []string{"WXBRIDGE_OFFICIAL_TOKEN=" + official.Token, "WXBRIDGE_OFFICIAL_ENCODING_AES_KEY=" + official.EncodingAESKey} {
+		if !strings.Contains(p.stdout.String(), line+"\n") {
+			t.Errorf("stdout lacks the line %s", line)
+		}
+	}
 	if status, _ := get(t, url+"/_simulator/people"); status != http.StatusOK {
 		t.Errorf("the simulator answered %d", status)
 	}

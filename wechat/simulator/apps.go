@@ -29,8 +29,13 @@ type App struct {
 	// Empty: every redirect_uri is refused with 10003.
 	RedirectDomain string
 
-	// EventsURL is the server address of the account's message settings.
-	EventsURL string
+	// EventsURL is the server address of the account's message settings, Token the text that signs pushes to it,
+	// EncodingAESKey the 43 characters that encrypt them, and EventsMode one of the Mode constants; empty: ModeAES with
+	// a key, else ModePlain. Unlike WeChat's console, any host and port will do.
+	EventsURL      string
+	Token          string
+	EncodingAESKey string
+	EventsMode     string
 
 	// OpenAccount names the Open Platform account the app is bound to. Apps of one name share unionids; an app
 	// without a name is unbound and never shows one.
@@ -38,7 +43,7 @@ type App struct {
 }
 
 // DevApps is the set used when nobody brought their own: one official account and one mini program, both bound to the
-// open account "default". Ids and secrets are derived from fixed labels and therefore the same in every run; they are
+// open account "default", without an EventsURL. Ids, secrets, token and key are derived from fixed labels and therefore the same in every run; they are
 // not secret and not real.
 func DevApps(redirectDomain string) []App {
 	dev := func(provider string) App {
@@ -51,7 +56,14 @@ func DevApps(redirectDomain string) []App {
 	}
 	official, mini := dev(ProviderOfficialAccount), dev(ProviderMiniProgram)
 	official.RedirectDomain = redirectDomain
+	official.Token, official.EncodingAESKey, official.EventsMode = label("token")[:32], devAESKey(), ModeAES
 	return []App{official, mini}
+}
+
+// devAESKey is 43 letters and digits. The last one carries stray low bits, as those of real keys do, so that whoever
+// decodes keys strictly finds out here.
+func devAESKey() string {
+	return (label("encoding aes key") + label("encoding aes key", "more"))[:42] + "R"
 }
 
 func label(parts ...string) string {
@@ -72,7 +84,7 @@ func indexApps(apps []App) (map[string]*App, error) {
 		if index[app.AppID] != nil {
 			return nil, fmt.Errorf("app %d: appid %q appears twice", i+1, app.AppID)
 		}
-		app.RedirectDomain = hostOnly(app.RedirectDomain)
+		app.RedirectDomain, app.EventsMode = hostOnly(app.RedirectDomain), app.mode()
 		index[app.AppID] = &app
 	}
 	return index, nil
@@ -93,12 +105,51 @@ func (a App) check() error {
 	if strings.ContainsAny(a.RedirectDomain, "/?#@ ") {
 		return fmt.Errorf("redirect_domain %q: want a bare host name such as www.example.com", a.RedirectDomain)
 	}
+	return a.checkEvents()
+}
+
+// checkEvents checks the message settings. WeChat's token has 3 to 32 letters and digits (unverified, wechat-protocol §5.1).
+func (a App) checkEvents() error {
 	if a.EventsURL != "" {
 		if u, err := url.Parse(a.EventsURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			return fmt.Errorf("events_url %q: want an absolute http or https URL", a.EventsURL)
 		}
 	}
+	if a.Token != "" && (len(a.Token) < 3 || len(a.Token) > 32 || strings.ContainsFunc(a.Token, notAlphanumeric)) {
+		return errors.New("token: want 3 to 32 letters and digits")
+	}
+	switch a.EventsMode {
+	case "", ModePlain, ModeCompatible, ModeAES:
+	default:
+		return fmt.Errorf("events_mode %q: want %s, %s or %s", a.EventsMode, ModePlain, ModeCompatible, ModeAES)
+	}
+	if a.EncodingAESKey != "" || a.mode() != ModePlain {
+		if _, err := parseAESKey(a.EncodingAESKey); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// unreachable says why nothing can be pushed to the app's server; "" if something can.
+func (a App) unreachable() string {
+	switch {
+	case a.EventsURL == "":
+		return "the app has no events_url"
+	case a.Token == "":
+		return "the app has no token to sign pushes with"
+	}
+	return ""
+}
+
+func (a App) mode() string {
+	switch {
+	case a.EventsMode != "":
+		return a.EventsMode
+	case a.EncodingAESKey != "":
+		return ModeAES
+	}
+	return ModePlain
 }
 
 func plainID(s string) bool {

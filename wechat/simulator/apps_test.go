@@ -13,7 +13,8 @@ import (
 func TestDevAppsAreTheSameInEveryRun(t *testing.T) {
 	apps := simulator.DevApps("127.0.0.1")
 	want := []simulator.App{
-		{Provider: "official_account", AppID: "wx8f999280bae6d68e", Secret: "96763c0a6442c62838aa29d6cf816914", RedirectDomain: "127.0.0.1", OpenAccount: "default"},
+		{Provider: "official_account", AppID: "wx8f999280bae6d68e", Secret: "96763c0a6442c62838aa29d6cf816914", RedirectDomain: "127.0.0.1", OpenAccount: "default",
+			Token: "46ab177ea1ef9bf7642b1101d4f0b9c7", EncodingAESKey: "ecba25d8d69b8806e020840fb51e9112a37f234d9eR", EventsMode: "aes"},
 		{Provider: "mini_program", AppID: "wx9120784c3cb23386", Secret: "6847d7bb6f14beffb67201a3c56e486e", OpenAccount: "default"},
 	}
 	if diff := cmp.Diff(want, apps); diff != "" {
@@ -34,12 +35,16 @@ apps:
     secret: 0123456789abcdef0123456789abcdef
     redirect_domain: www.example.com
     events_url: https://www.example.com/events/official-account
+    token: pamtest
+    encoding_aes_key: abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG
+    events_mode: compatible
     open_account: default
   - {provider: mini_program, appid: wxfedcba9876543210, secret: s}
 `))
 	want := []simulator.App{
 		{Provider: "official_account", AppID: "wx0123456789abcdef", Secret: "0123456789abcdef0123456789abcdef", RedirectDomain: "www.example.com",
-			EventsURL: "https://www.example.com/events/official-account", OpenAccount: "default"},
+			EventsURL: "https://www.example.com/events/official-account", Token: "pamtest",
+			EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", EventsMode: "compatible", OpenAccount: "default"},
 		{Provider: "mini_program", AppID: "wxfedcba9876543210", Secret: "s"},
 	}
 	if diff := cmp.Diff(want, apps); err != nil || diff != "" {
@@ -70,6 +75,12 @@ func TestLoadAppsNamesTheLineOfEveryFault(t *testing.T) {
 		"bad appid":   {"apps:\n  - {provider: mini_program, appid: 'wx 1', secret: s}\n", []string{`line 2: appid "wx 1"`}},
 		"bad domain":  {"apps:\n  - {provider: official_account, appid: wx1, secret: s, redirect_domain: 'https://a.example/'}\n", []string{"line 2: redirect_domain"}},
 		"bad events":  {"apps:\n" + official + "    events_url: nowhere\n", []string{"line 2: events_url"}},
+		"short token": {"apps:\n" + official + "    token: ab\n", []string{"line 2: token: want 3 to 32"}},
+		"odd token":   {"apps:\n" + official + "    token: a-b-c\n", []string{"line 2: token: want 3 to 32"}},
+		"short key":   {"apps:\n" + official + "    encoding_aes_key: abc\n", []string{"line 2: encoding_aes_key: want 43"}},
+		"odd key":     {"apps:\n" + official + "    encoding_aes_key: " + strings.Repeat("+", 43) + "\n", []string{"line 2: encoding_aes_key"}},
+		"bad mode":    {"apps:\n" + official + "    events_mode: secure\n", []string{"line 2: events_mode \"secure\""}},
+		"no key":      {"apps:\n" + official + "    token: abc\n    events_mode: aes\n", []string{"line 2: encoding_aes_key"}},
 		"a huge file": {strings.Repeat("#", 2<<20), []string{"1 MiB"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,10 @@ import (
 //	    secret: 0123456789abcdef0123456789abcdef
 //	    redirect_domain: www.example.com # official_account: the host of redirect_uri
 //	    open_account: default            # apps of one name share unionids; leave out for an unbound app
-//	    events_url: https://www.example.com/events/official-account
+//	    events_url: https://www.example.com/events/official-account # where pushes go; leave out for none
+//	    token: 3To32LettersAndDigits     # signs pushes
+//	    encoding_aes_key: 43LettersAndDigits # encrypts pushes
+//	    events_mode: aes                 # or compatible, plain; left out: aes with a key, else plain
 //
 // The error lists every fault with its line.
 func LoadApps(r io.Reader) ([]App, error) {
@@ -83,6 +86,9 @@ type appFields struct {
 	Secret         string `yaml:"secret"`
 	RedirectDomain string `yaml:"redirect_domain"`
 	EventsURL      string `yaml:"events_url"`
+	Token          string `yaml:"token"`
+	EncodingAESKey string `yaml:"encoding_aes_key"`
+	EventsMode     string `yaml:"events_mode"`
 	OpenAccount    string `yaml:"open_account"`
 }
 

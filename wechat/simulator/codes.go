@@ -88,6 +88,9 @@ func (s *Server) issueOAuth(app *App, who account, scope string) string {
 
 func (s *Server) issue(c grantedCode) string {
 	c.issued = s.now()
+	if c.who.virtual == nil {
+		s.meet(c.app, c.who.person)
+	}
 	code := newCode()
 	s.codes.put(code, c, c.issued)
 	return code

@@ -82,6 +82,7 @@ func (s *Server) handlePeople(w http.ResponseWriter, r *http.Request) {
 		p := personReply{Name: name}
 		for _, app := range apps {
 			who := account{person: name}
+			s.meet(app, name)
 			p.Accounts = append(p.Accounts, accountReply{
 				Provider: app.Provider, AppID: app.AppID, OpenID: who.openID(app), UnionID: who.unionID(app),
 			})

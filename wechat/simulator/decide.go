@@ -34,7 +34,7 @@ func (s *Server) decide(req authorizeRequest, p person, entry, consent string) v
 	switch {
 	case req.scope == scopeBase:
 		return grantIt
-	case p.follower && (entry == entryMenu || entry == entryChat):
+	case s.followOf(req.app, p.name).on && (entry == entryMenu || entry == entryChat):
 		return grantIt
 	case irregular && entry != entryFullService:
 		return snapshotIt

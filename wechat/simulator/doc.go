@@ -12,17 +12,23 @@
 //     snapshot.go).
 //   - GET /sns/oauth2/access_token, /sns/oauth2/refresh_token, /sns/userinfo, /sns/auth (sns.go) and
 //     GET /sns/jscode2session (session.go).
+//   - Global access tokens: GET /cgi-bin/token and POST /cgi-bin/stable_token, with what invalidates what, quotas and the
+//     IP whitelist (apptoken.go, apptoken_routes.go, quota.go).
+//   - Followers: GET /cgi-bin/user/info, POST /cgi-bin/user/info/batchget, GET /cgi-bin/user/get (followers.go).
+//   - Pushes to an app's server: events and messages in plain, compatible and AES mode, with deadline, repeats, MarkFail,
+//     verification and passive replies (event.go, push.go, push_reply.go, callback_crypto.go).
 //   - A cast of people (people.go), faults (faults.go), a clock, counters and switches, all under /_simulator/
 //     (control.go), and a phone-like launcher page (launcher.go).
 //
 // # What is not simulated
 //
-// Global access tokens, menus, tickets, QR codes, message pushes, phone numbers, encrypted profiles, website login
-// and WeCom. Rate limits are never counted (a fault gives 45009 or 45011 on demand). The fragment #wechat_redirect is
+// Menus (GET /cgi-bin/menu/get says there is none), tickets, QR codes, customer messages, phone numbers, encrypted
+// profiles, website login and WeCom. Rate limits are counted on cgi-bin only, where they are known; elsewhere a fault
+// gives 45009 or 45011 on demand. The fragment #wechat_redirect is
 // invisible to a server: the pages warn in the browser when it is missing, a silent redirect cannot. TLS, WeChat's own
 // browser and its cookie jar are those of whoever calls, except in the snapshot_jar fault, which brings its own jar.
-// Consent, snapshot mode and following the account depend on the person and on markers (see [Config] and the headers
-// below), not on WeChat's unpublished rules.
+// Consent and snapshot mode depend on the person and on markers (see [Config] and the headers below), not on WeChat's
+// unpublished rules. Whether an event makes sense is not asked: somebody who does not follow can still tap the menu.
 //
 // # Who holds the phone
 //

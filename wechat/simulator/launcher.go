@@ -50,6 +50,7 @@ type launcherPage struct {
 	MenuProfile string
 	MenuDirect  string
 
+	AccountAppID string // of the official account that the chat is with, "" if there is none
 	ProgramAppID string // "" if there is no mini program to run
 }
 
@@ -63,6 +64,9 @@ func (l *launcher) handlePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := launcherPage{Lang: lang, OtherLang: otherLanguage(lang), T: texts, ProgramAppID: l.programAppID()}
+	if app := l.firstApp(ProviderOfficialAccount); app != nil {
+		page.AccountAppID = app.AppID
+	}
 	page.Holder, _ = holderOf(r) // a bad name counts as nobody: the page then asks for one
 	page.Stranger = page.Holder != ""
 	for _, name := range castNames() {

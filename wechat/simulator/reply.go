@@ -16,8 +16,13 @@ type errorReply struct {
 	ErrMsg  string `json:"errmsg"`
 }
 
-// refuse answers an sns error: wording, then ", rid: …" with a comma before it (observed, wechat-protocol §0.2).
+// refuse answers an error in the form of the path's subsystem: on sns the wording, then ", rid: …" with a comma before
+// it; on cgi-bin " rid: …" without one (observed, wechat-protocol §0.2).
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, errcode int) {
+	if isCGI(r) {
+		writeCGI(w, errorReply{ErrCode: errcode, ErrMsg: cgiErrorText(errcode, r) + " rid: " + s.rid()})
+		return
+	}
 	writeSNS(w, errorReply{ErrCode: errcode, ErrMsg: errorText(errcode, r) + ", rid: " + s.rid()})
 }
 
@@ -32,8 +37,10 @@ func (s *Server) rid() string {
 // raw UTF-8 (observed, wechat-protocol §0.1).
 func writeSNS(w http.ResponseWriter, v any) { writeWire(w, wireJSON(v)) }
 
-func writeWire(w http.ResponseWriter, body []byte) {
-	w.Header().Set("Content-Type", "text/plain")
+func writeWire(w http.ResponseWriter, body []byte) { writeLabelled(w, "text/plain", body) }
+
+func writeLabelled(w http.ResponseWriter, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Write(body)
 }
@@ -68,6 +75,10 @@ func errorText(errcode int, r *http.Request) string {
 		return "invalid code"
 	case 40030:
 		return "invalid refresh_token"
+	case 40031:
+		return "invalid openid list"
+	case 40032:
+		return "invalid openid list size"
 	case 40066:
 		return "invalid url"
 	case 40125:
@@ -113,6 +124,8 @@ func laterErrorText(errcode int, r *http.Request) string {
 		return "require POST method"
 	case 43003:
 		return "require https"
+	case 44002:
+		return "empty post data"
 	case 45009:
 		return "reach max api daily quota limit"
 	case 45011:
@@ -120,6 +133,10 @@ func laterErrorText(errcode int, r *http.Request) string {
 			return "api minute-quota reach limit  mustslower  retry next minute"
 		}
 		return "api minute-quota reach limit, must slower, retry next minute"
+	case 46003:
+		return "menu no exist"
+	case 47001:
+		return "data format error"
 	case 48001:
 		return "api unauthorized"
 	case 50001:

@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -89,4 +91,21 @@ func (s *shelf[V]) change(key string, f func(*V)) bool {
 	f(&item.value)
 	s.items[key] = item
 	return true
+}
+
+// keys lists what is there, in no order.
+func (s *shelf[V]) keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.items))
+}
+
+// changeAll runs f on every value under the lock and keeps what f made of it.
+func (s *shelf[V]) changeAll(f func(*V)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, item := range s.items {
+		f(&item.value)
+		s.items[key] = item
+	}
 }

@@ -34,6 +34,9 @@ type Config struct {
 	// WeChat's own window is not published).
 	ConsentWindow time.Duration
 
+	// PushTimeout is how long an app's server may take to answer a push, in real time (default 5 seconds, as WeChat).
+	PushTimeout time.Duration
+
 	Logger *slog.Logger // default: discards
 }
 
@@ -56,6 +59,12 @@ type Server struct {
 	sessionKeys *shelf[sessionKey]    // appid and person → key, for the switch session-key
 	tickets     *shelf[consentTicket] // consent sheets on show
 	visits      *shelf[[]string]      // pages that visit the callback twice
+	follows     *shelf[follow]        // appid and person → what the last event made of it
+	faces       *shelf[string]        // appid and openid → person
+
+	appTokens appTokens
+	quotas    quotas
+	alarms    alarms
 
 	pages   *pages
 	visitor http.RoundTripper // used by the snapshot jar
@@ -79,6 +88,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	s.keepInMemory()
+	s.appTokens.init()
+	s.quotas.init()
+	s.alarms.init(s.apps)
 	s.calls.init(wechatPaths())
 	s.visitor = &http.Transport{MaxIdleConnsPerHost: 4, DisableKeepAlives: true}
 	s.dice.init(s.cfg.Seed)
@@ -100,6 +112,9 @@ func withDefaults(c Config) Config {
 	if c.ConsentWindow <= 0 {
 		c.ConsentWindow = 30 * time.Minute
 	}
+	if c.PushTimeout <= 0 {
+		c.PushTimeout = defaultPushTimeout
+	}
 	for c.Seed == 0 {
 		var b [8]byte
 		rand.Read(b[:]) // never fails (crypto/rand)
@@ -118,6 +133,8 @@ func (s *Server) keepInMemory() {
 	s.sessionKeys = newShelf[sessionKey](1<<16, time.Hour)
 	s.tickets = newShelf[consentTicket](1<<12, 30*time.Minute)
 	s.visits = newShelf[[]string](1<<12, 30*time.Minute)
+	s.follows = newShelf[follow](1<<17, 100*365*24*time.Hour)
+	s.faces = newShelf[string](1<<17, 100*365*24*time.Hour)
 }
 
 // The paths that WeChat itself has: counted by GET /_simulator/calls, and open to faults.
@@ -131,7 +148,10 @@ const (
 )
 
 func wechatPaths() []string {
-	return []string{pathAuthorize, pathAccessToken, pathRefresh, pathUserInfo, pathAuth, pathSession}
+	return []string{
+		pathAuthorize, pathAccessToken, pathRefresh, pathUserInfo, pathAuth, pathSession,
+		pathToken, pathStableToken, pathFollower, pathFollowerBatch, pathFollowers, pathMenuGet, pathCallbackIP,
+	}
 }
 
 // routes lists every address. Those of WeChat have no method in their pattern, because WeChat answers a wrong method
@@ -151,9 +171,11 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc(pathAuth, s.wechat(pathAuth, s.getOnly(s.handleAuth)))
 	mux.HandleFunc(pathSession, s.wechat(pathSession, s.getOnly(s.handleSession)))
 	mux.HandleFunc("/sns/", func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, 40066) })
+	s.mountCGI(mux)
 	mux.HandleFunc("GET /mmopen/vi_32/{id}/{size}", s.handleAvatar)
 
 	s.mountControl(mux)
+	s.mountEvents(mux)
 	s.mountLauncher(mux)
 	return mux
 }

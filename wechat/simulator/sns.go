@@ -21,6 +21,7 @@ type grant struct {
 	issued  time.Time
 	access  string
 	expires time.Time // of access
+	revoked bool      // the person has taken their consent back
 }
 
 // tokenReply has the order of fields seen in real logs; there is no errcode on success (observed, wechat-protocol §1.2).
@@ -126,6 +127,9 @@ func (s *Server) renew(refresh, appID string) (renewed grant, errcode int) {
 		case g.app.AppID != appID:
 			errcode = 40030 // assumed: as unknown
 			return
+		case g.revoked:
+			errcode = 42007 // assumed, after "authorization void" (wechat-protocol §11)
+			return
 		case !now.Before(g.issued.Add(refreshLife)):
 			errcode = s.failedRefresh()
 			return
@@ -214,7 +218,7 @@ func (s *Server) bearer(r *http.Request) (grant, int) {
 	refresh, _ := s.accessKeys.get(token)
 	g, ok := s.grants.get(refresh)
 	switch {
-	case !ok || g.access != token:
+	case !ok || g.access != token || g.revoked: // that a withdrawn consent ends the token is assumed
 		return grant{}, 40001
 	case !s.now().Before(g.expires):
 		return grant{}, 42001

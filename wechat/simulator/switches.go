@@ -25,6 +25,19 @@ const (
 	switchOutsideWeChat  = "outside-wechat"
 	switchTokenScope     = "token-scope"
 	switchAvatars        = "avatars"
+
+	switchForceRefresh  = "force-refresh"
+	switchWrongSecret   = "wrong-secret"
+	switchSecretState   = "app-secret"
+	switchIPWhitelist   = "ip-whitelist"
+	switchDayQuota      = "day-quota"
+	switchMinuteQuota   = "minute-quota"
+	switchUserInfoKeys  = "user-info-keys"
+	switchPushMode      = "push-mode"
+	switchPushAttempts  = "push-attempts"
+	switchPushSignature = "push-signature"
+	switchMarkFail      = "mark-fail"
+	switchSubscribeKey  = "subscribe-event-key"
 )
 
 // Switch is one doubtful behaviour and what can be chosen.
@@ -67,10 +80,45 @@ func Switches() []Switch {
 		{Name: switchAvatars, Choices: []string{"alive", "gone"},
 			About: "avatar addresses answer with a picture, or 404 as after a change of avatar"},
 	}
+	table = append(append(table, appTokenSwitches()...), pushSwitches()...)
 	for i := range table {
 		table[i].Choice = table[i].Choices[0]
 	}
 	return table
+}
+
+func appTokenSwitches() []Switch {
+	return []Switch{
+		{Name: switchForceRefresh, Choices: []string{"overlap", "dies-at-once"},
+			About: "the stable token that force_refresh replaces: lives five more minutes, or dies at once"},
+		{Name: switchWrongSecret, Choices: []string{"40125", "40001"},
+			About: "a wrong secret at cgi-bin/token and stable_token"},
+		{Name: switchSecretState, Choices: []string{"usable", "frozen"},
+			About: "whether the AppSecrets were frozen in the console: 40243 at cgi-bin/token and stable_token"},
+		{Name: switchIPWhitelist, Choices: []string{"listed", "not-listed", "not-listed-anywhere"},
+			About: "the caller's address in the whitelist: listed, missing for official accounts (40164), or for mini programs too"},
+		{Name: switchDayQuota, Choices: []string{"new-account", "test-account", "exhausted", "unlimited"},
+			About: "cgi-bin calls a day before 45009: counted as for a new account or a test account, used up, or never"},
+		{Name: switchMinuteQuota, Choices: []string{"counted", "exhausted", "unlimited"},
+			About: "cgi-bin calls a minute before 45011: counted, used up, or never"},
+		{Name: switchUserInfoKeys, Choices: []string{"blank", "absent"},
+			About: "cgi-bin/user/info of somebody who does not follow: name, region and picture as blank keys, or no such keys"},
+	}
+}
+
+func pushSwitches() []Switch {
+	return []Switch{
+		{Name: switchPushMode, Choices: []string{"configured", ModePlain, ModeCompatible, ModeAES},
+			About: "form of pushes: as each app is configured, or one form for all"},
+		{Name: switchPushAttempts, Choices: []string{"3-in-all", "3-resends"},
+			About: "how often an unanswered push is sent: three times in all, or once and three times again"},
+		{Name: switchPushSignature, Choices: []string{"same", "fresh"},
+			About: "signature, timestamp and nonce of a repeated push: those of the first, or new ones"},
+		{Name: switchMarkFail, Choices: []string{"on", "off"},
+			About: "no pushes for a minute after five failed sends in a row"},
+		{Name: switchSubscribeKey, Choices: []string{"empty", "absent"},
+			About: "EventKey of subscribe and unsubscribe without a QR code: an empty element, or none"},
+	}
 }
 
 // switchboard holds what was chosen. Reading is free of locks.

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"wxbridge/wechat/simulator"
 )
@@ -48,6 +49,12 @@ func newWorld(t *testing.T, changes ...func(*simulator.Config)) *world {
 	srv.Start()
 	t.Cleanup(srv.Close)
 	return &world{t: t, sim: sim, url: srv.URL, official: apps[0], mini: apps[1]}
+}
+
+// stoppedClock lets only the tests move the simulator's clock.
+func stoppedClock(c *simulator.Config) {
+	at := time.Date(2026, 9, 17, 10, 0, 0, 0, time.UTC)
+	c.Now = func() time.Time { return at }
 }
 
 // answer is a reply read to its end.

@@ -1,5 +1,6 @@
 // The launcher's page: who holds the phone, the three tabs, and the mini program inside the third.
 
+import { openChat } from './account.js';
 import { load, run } from './miniprogram.js';
 import { storedBy } from './wx.js';
 
@@ -24,6 +25,7 @@ function choose(person) {
     setCookie(SWITCHED, 'yes');
     askWhoItIs();
   }
+  chat.holderChanged();
   program.restart();
 }
 
@@ -74,6 +76,9 @@ document.addEventListener('click', (event) => {
   const link = event.target.closest('a[data-entry]');
   if (link) {
     comeFrom(link.dataset.entry);
+    if (link.dataset.url) {
+      chat.tapped(link.dataset.url);
+    }
     setCookie(SWITCHED, '', '; Max-Age=0');
   }
 });
@@ -98,6 +103,10 @@ function addressOf(text) {
     return '';
   }
 }
+
+// The chat with the official account. Whatever is done there reaches the account's server as an event.
+
+const chat = openChat(body.dataset.account, () => body.dataset.person);
 
 // Tabs. The address names the open one, so that a reload and Back stay there.
 

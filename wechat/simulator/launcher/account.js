@@ -1,0 +1,111 @@
+// The chat with the official account: following, tapping and writing, each of which WeChat tells the account's server.
+
+const element = (id) => document.getElementById(id);
+
+const BUTTON_KEY = 'HELLO'; // of the menu button that opens no page
+
+// openChat wires the account's panel; holder() names the person who holds the phone, "" for nobody.
+export function openChat(appid, holder) {
+  if (!appid) {
+    return { holderChanged() {}, tapped() {} };
+  }
+  const follow = element('follow');
+
+  function showFollowing(following) {
+    follow.setAttribute('aria-pressed', String(following));
+    follow.textContent = following ? follow.dataset.pressed : follow.dataset.released;
+    follow.classList.toggle('sim-quiet', following);
+  }
+
+  function add(className, text) {
+    const line = document.createElement('li');
+    line.className = className;
+    line.textContent = text;
+    element('account-events').append(line);
+    line.scrollIntoView({ block: 'nearest' });
+  }
+
+  // happen lets an event happen to the holder and shows what became of it.
+  async function happen(event) {
+    const person = holder();
+    const report = await push(appid, person, event);
+    if (person !== holder()) {
+      return;
+    }
+    add('sim-happened', summary(event.name, report));
+    if (report.shown) {
+      add('sim-answered', report.shown);
+    }
+    if (typeof report.following === 'boolean') {
+      showFollowing(report.following);
+    }
+  }
+
+  async function holderChanged() {
+    const person = holder();
+    element('account-events').replaceChildren();
+    element('account-actions').hidden = person === '';
+    element('account-hint').hidden = person !== '';
+    if (person === '') {
+      return;
+    }
+    const response = await fetch('/_simulator/following?' + new URLSearchParams({ person, appid }));
+    const { following } = await response.json();
+    if (person === holder()) {
+      showFollowing(following === true);
+    }
+  }
+
+  follow.addEventListener('click', () => {
+    happen({ name: follow.getAttribute('aria-pressed') === 'true' ? 'unsubscribe' : 'subscribe' });
+  });
+
+  element('menu-click').addEventListener('click', () => happen({ name: 'CLICK', key: BUTTON_KEY }));
+
+  element('say').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const input = event.target.elements.text;
+    const content = input.value.trim();
+    if (content) {
+      input.value = '';
+      add('sim-said', content);
+      happen({ name: 'text', content });
+    }
+  });
+
+  holderChanged();
+  return {
+    holderChanged,
+    // tapped is a link of the menu; the page it is on is being left.
+    tapped(address) {
+      if (holder()) {
+        happen({ name: 'VIEW', url: new URL(address, location.origin).href });
+      }
+    },
+  };
+}
+
+// push answers the simulator's report. keepalive: the request outlives the page.
+async function push(appid, person, event) {
+  try {
+    const response = await fetch('/_simulator/events', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ person, appid, event }),
+      keepalive: true,
+    });
+    return await response.json();
+  } catch (problem) {
+    return { error: problem.message };
+  }
+}
+
+// summary is like "subscribe → 200 success", or "CLICK → 404 ×3: answered with status 404, want 200".
+function summary(name, { attempts = [], problem, error, reply }) {
+  const last = attempts.at(-1);
+  const status = last ? ` ${last.status ?? '–'}` : '';
+  const times = attempts.length > 1 ? ` ×${attempts.length}` : '';
+  const wrong = error ?? problem ?? (reply?.kind === 'invalid' ? reply.problem : undefined);
+  const good = reply?.kind === 'none' ? ' success' : '';
+  return `${name} →${status}${times}${wrong ? `: ${wrong}` : good}`;
+}
