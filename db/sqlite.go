@@ -181,6 +181,7 @@ type readStatements struct {
 	ping, fan, fanByIdentity, identities, aliases, keys, revocations *sql.Stmt
 	sealed                                                           *sql.Stmt
 	newRevocations, revoked, fans, byOpenID                          *sql.Stmt
+	appToken, fansByUnionID                                          *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -199,6 +200,9 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectRevoked:        &s.revoked,
 		selectFans:           &s.fans,
 		selectByOpenID:       &s.byOpenID,
+
+		selectAppToken:      &s.appToken,
+		selectFansByUnionID: &s.fansByUnionID,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -222,6 +226,7 @@ type writeStatements struct {
 	selectKeys, upsertKey, deleteKey                               *statement
 	resealSessionKey, resealRefreshToken                           *statement
 	nextRevocation, selectCut                                      *statement
+	lockAppToken, saveAppToken, unlockAppToken                     *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -259,6 +264,9 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		pruneRevocations:   &s.pruneRevocations,
 		nextRevocation:     &s.nextRevocation,
 		selectCut:          &s.selectCut,
+		lockAppToken:       &s.lockAppToken,
+		saveAppToken:       &s.saveAppToken,
+		unlockAppToken:     &s.unlockAppToken,
 	} {
 		var err error
 		if *place, err = prepare(conn, text); err != nil {

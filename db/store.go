@@ -16,6 +16,7 @@ type Store interface {
 	KeyStore
 	SealedStore
 	RevocationStore
+	AppTokenStore
 
 	// Ping reports whether the store can read and write right now; the error
 	// is ErrUnavailable or the context's.
