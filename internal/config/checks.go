@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -357,42 +356,6 @@ func (l *loader) audience(value string, public *url.URL) string {
 func isURI(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Scheme != ""
-}
-
-// app checks an appid and its secret, which come together or not at all.
-func (l *loader) app(kind, id, secret string) App {
-	idName, secretName := kind+"_APP_ID", kind+"_APP_SECRET"
-	switch {
-	case id != "" && !appID.MatchString(id):
-		l.fault(idName, "is not an appid, which is wx and 16 digits or letters a to f")
-	case id == "" && (secret != "" || l.has(Prefix+secretName)):
-		l.fault(idName, "is not set, but "+Prefix+secretName+" is")
-	}
-	switch {
-	case secret == "" && id != "" && !l.has(Prefix+secretName):
-		l.fault(secretName, "is not set, but "+Prefix+idName+" is; WeChat's console shows it once, when it is made")
-	case isPlaceholder(secret):
-		l.fault(secretName, "is a placeholder; WeChat's console shows the real one once, when it is made")
-	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		l.fault(secretName, "has a space, control or non-ASCII character, which no AppSecret has")
-	case len(secret) > 256:
-		l.fault(secretName, "has more than 256 bytes")
-	}
-	return App{ID: id, Secret: Secret(secret)}
-}
-
-var appID = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
-
-// apps checks what concerns the apps together.
-func (l *loader) apps(v variables) {
-	official, mini := v.OfficialAppID, v.MiniProgramAppID
-	switch {
-	case official != "" && official == mini:
-		l.fault("MINIPROGRAM_APP_ID", "is the appid of the official account too; each app has its own")
-	case official == "" && mini == "" && v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" &&
-		!l.has(Prefix+"OFFICIAL_APP_SECRET") && !l.has(Prefix+"MINIPROGRAM_APP_SECRET"):
-		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID: no app is configured; give the appid and the AppSecret of at least one")
-	}
 }
 
 // entries splits a comma-separated list; no text is no entry.
