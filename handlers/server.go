@@ -104,6 +104,8 @@ type Server struct {
 	observers  map[string]func(status int, took time.Duration) // by route
 
 	verifyWarned seldom
+
+	followerPauses *pauses
 }
 
 // New checks the configuration and builds the routes.
@@ -128,6 +130,8 @@ func New(cfg Config) (*Server, error) {
 		homePolicy: templates.ContentSecurityPolicy(cfg.ImageOrigins...),
 		repeats:    newRepeats(cfg.Now),
 		codes:      newSeenCodes(cfg.Now),
+
+		followerPauses: newPauses(cfg.Now),
 	}
 	gin.SetMode(gin.ReleaseMode) // else it prints every route, and headers when a handler panics
 	engine := gin.New()
