@@ -113,11 +113,14 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 		slog.String("public_url", cfg.PublicURL.String()),
 		slog.String("listen", listener.Addr().String()),
 	}
-	if cfg.Official.Configured() {
-		attrs = append(attrs, slog.String("official_account", cfg.Official.ID))
-	}
-	if cfg.MiniProgram.Configured() {
-		attrs = append(attrs, slog.String("mini_program", cfg.MiniProgram.ID))
+	for _, provider := range []string{config.ProviderOfficialAccount, config.ProviderMiniProgram} {
+		var ids []string
+		for _, a := range cfg.AppsOf(provider) {
+			ids = append(ids, a.ID)
+		}
+		if len(ids) > 0 {
+			attrs = append(attrs, slog.String(provider, strings.Join(ids, " ")))
+		}
 	}
 	attrs = append(attrs, slog.String("instances", "several processes of this machine may share the database; a login's callbacks belong to one of them"))
 	logger.Info("serving", attrs...)

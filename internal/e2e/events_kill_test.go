@@ -27,7 +27,7 @@ func TestREL03_EveryPushIsAppliedOnceThroughKill9(t *testing.T) {
 	p.findApps(t, p.bridge)
 	p.simulator = startSimulator(t, p.bridge).URL
 	p.set(t, "mark-fail", "off")
-	backend := startBackend(t)
+	backend := startEventBackend(t)
 	data := t.TempDir()
 	env := append(p.serveEnv(address, p.simulator), p.eventEnv()...)
 	env = append(env, "WXBRIDGE_DATABASE=sqlite://"+filepath.Join(data, "wxbridge.db"), "WXBRIDGE_EVENT_WEBHOOKS="+backend.file(t))
@@ -155,23 +155,23 @@ func (s *storm) check(t *testing.T) {
 	t.Logf("%d pushes, %d of them repeated after their answer; the slowest answer took %d ms", s.count, s.repeats.Load(), s.slowest.Load())
 }
 
-// backend is one that is told of events.
-type backend struct {
+// eventBackend is one that is told of events.
+type eventBackend struct {
 	server *httptest.Server
 
 	mu   sync.Mutex
 	told map[string]map[string]int // push → ids of its events → how often each came
 }
 
-func startBackend(t *testing.T) *backend {
+func startEventBackend(t *testing.T) *eventBackend {
 	t.Helper()
-	b := &backend{told: map[string]map[string]int{}}
+	b := &eventBackend{told: map[string]map[string]int{}}
 	b.server = httptest.NewServer(http.HandlerFunc(b.serve))
 	t.Cleanup(b.server.Close)
 	return b
 }
 
-func (b *backend) serve(_ http.ResponseWriter, r *http.Request) {
+func (b *eventBackend) serve(_ http.ResponseWriter, r *http.Request) {
 	raw, _ := io.ReadAll(r.Body)
 	var event struct {
 		Type string
@@ -194,7 +194,7 @@ func (b *backend) serve(_ http.ResponseWriter, r *http.Request) {
 }
 
 // file names the backend to the bridge.
-func (b *backend) file(t *testing.T) string {
+func (b *eventBackend) file(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "webhooks.yaml")
 	text := "endpoints:\n  - name: shop\n    url: " + b.server.URL + "\n    secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwq3t8xYbN0c4=\n    events: ['*']\n"
@@ -205,9 +205,9 @@ func (b *backend) file(t *testing.T) string {
 }
 
 // check waits until every push was told of, and looks for pushes that became two events.
-func (b *backend) check(t *testing.T, count int) {
+func (b *eventBackend) check(t *testing.T, count int) {
 	t.Helper()
-	waitFor(t, 2*time.Minute, "the backend to be told of everything", func() bool {
+	waitFor(t, 2*time.Minute, "the eventBackend to be told of everything", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return len(b.told) >= count
@@ -226,5 +226,5 @@ func (b *backend) check(t *testing.T, count int) {
 	if len(b.told) != count {
 		t.Errorf("told of %d pushes, want %d", len(b.told), count)
 	}
-	t.Logf("the backend was told of %d pushes, %d times more than once", len(b.told), again)
+	t.Logf("the eventBackend was told of %d pushes, %d times more than once", len(b.told), again)
 }
