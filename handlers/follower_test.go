@@ -127,6 +127,25 @@ func TestFollower_WhoCannotBeRecognisedSeesTheRegisterPage(t *testing.T) {
 	}
 }
 
+// What WeChat said about a stranger is kept once they register; on the same browser somebody else starts from nothing.
+func TestFollower_WhoRegistersIsKnownToFollow(t *testing.T) {
+	b := newBridge(t)
+	for person, want := range map[string]bool{"alice": true, "bob": false} {
+		w := b.browser(person)
+		w.register()
+		if s := b.subscribed(w.mustClaims().Subject)[db.ProviderOfficialAccount]; s == nil || *s != want {
+			t.Errorf("%s follows: %v, want %v", person, s, want)
+		}
+	}
+	w := b.browser("sunny-day")
+	w.visit("/login")
+	w.person = "rainy-day"
+	w.visit("/login/official-account?scope=userinfo")
+	if s := b.subscribed(w.mustClaims().Subject)[db.ProviderOfficialAccount]; s != nil {
+		t.Errorf("another person's answer was kept: %v", *s)
+	}
+}
+
 func TestFollower_ABlockedPersonIsRefused(t *testing.T) {
 	b := newBridge(t)
 	fan := b.registerInMini("alice")

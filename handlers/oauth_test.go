@@ -28,16 +28,19 @@ const (
 
 // withClients registers orders (introspect), desk (both) and odd, whose secret needs form-encoding.
 func withClients(t testing.TB) func(*handlers.Config) {
-	hash := func(secret string) string {
-		sum := sha256.Sum256([]byte(secret))
-		return hex.EncodeToString(sum[:])
-	}
+	hash := sha256Hex
 	registry, err := clients.Parse([]byte("clients:\n" +
 		"- {id: orders, secret_sha256: " + hash(clientSecret) + ", may: [introspect]}\n" +
 		"- {id: desk, secret_sha256: " + hash("desk"+clientSecret) + ", may: [introspect, revoke]}\n" +
 		"- {id: odd, secret_sha256: " + hash(oddSecret) + ", may: [introspect]}\n"))
 	must(t, err)
 	return func(c *handlers.Config) { c.Clients = registry }
+}
+
+// sha256Hex is a secret as a clients file has it.
+func sha256Hex(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
 }
 
 // basic is client_secret_basic: both values form-encoded, then joined (RFC 6749 §2.3.1).

@@ -45,6 +45,9 @@ func (s *Server) landProfile(ctx context.Context, account OfficialAccount, f flo
 		return landing{}, err
 	}
 	login := s.profileLogin(account, token, info)
+	if f.Person == token.OpenID {
+		login.Identity.Subscribed = f.Follows
+	}
 	if f.Tapped != 0 {
 		login.ConsentedAt = time.Unix(f.Tapped, 0)
 	}
@@ -70,7 +73,9 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 	case !fan.Registered(): // unknown, or a guest
 		s.addFollower(ctx, account, &login.Identity, identity)
 		if !policy.Never && !s.knownPerson(ctx, login.Identity, fan) {
-			return toRegister(ctx), nil
+			end := toRegister(ctx)
+			end.person, end.follows = login.Identity.OpenID, login.Identity.Subscribed
+			return end, nil
 		}
 	case identity.ProfileStale || policy.MaxAge > 0 && s.cfg.Now().Sub(fan.ProfileAt) > policy.MaxAge:
 		var fresh *db.Login

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -173,4 +174,93 @@ func TestWX17_TenThousandCallsOutliveAnEndedToken(t *testing.T) {
 	if got := h.calls("/cgi-bin/stable_token"); got != 3 || done.Load() != calls { // the first, the outsider's, the one that mends it
 		t.Errorf("%d fetches and %d answers, want 3 and %d", got, done.Load(), calls)
 	}
+}
+
+// Two processes on cgi-bin/token, where each fetch ends the token before, do not fight either.
+func TestWX17_TwoProcessesShareARotatingToken(t *testing.T) {
+	h := newHolders(t, true)
+	secret, alice := secretOf("a"), h.openID("alice")
+	processes := []*wechat.AppTokens{h.start(secret), h.start(secret)}
+	var crowd errgroup.Group
+	for n := range 200 {
+		crowd.Go(func() error {
+			_, err := processes[n%2].Follower(t.Context(), alice)
+			return err
+		})
+	}
+	if err := crowd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if plain, stable := h.calls("/cgi-bin/token"), h.calls("/cgi-bin/stable_token"); plain != 1 || stable != 0 {
+		t.Errorf("%d fetches from token and %d from stable_token, want 1 and 0", plain, stable)
+	}
+}
+
+// KEY-01: what lies in the file is of no use without the secret. A changed secret opens it as the previous one; when both
+// are gone the row is replaced by a new token.
+func TestAppTokensAreSealedAndOutliveAChangeOfTheSecret(t *testing.T) {
+	h := newHolders(t, false)
+	before, after := secretOf("a"), secretOf("b")
+	token := h.token(h.start(before))
+	for _, suffix := range []string{"", "-wal"} {
+		if file, err := os.ReadFile(h.path + suffix); err == nil && bytes.Contains(file, []byte(token[:40])) {
+			t.Errorf("the token stands in %s%s", h.path, suffix)
+		}
+	}
+	if got := h.token(h.start(after, before)); got != token || h.calls("/cgi-bin/stable_token") != 1 {
+		t.Error("a token sealed with the previous secret was not used")
+	}
+	other := h.start(secretOf("c"))
+	if got := h.token(other); h.calls("/cgi-bin/stable_token") != 2 || got != token { // WeChat gives the same one while it lives
+		t.Errorf("%d fetches with another secret, want one more", h.calls("/cgi-bin/stable_token"))
+	}
+	if _, err := other.Follower(t.Context(), h.openID("alice")); err != nil {
+		t.Error(err)
+	}
+}
+
+// A token is bound to its app: another app's row does not open.
+func TestASealedTokenIsOfOneAppOnly(t *testing.T) {
+	h := newHolders(t, false)
+	store, err := db.Open(t.Context(), "sqlite://"+h.path, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	box, err := seal.New(secretOf("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, ctx, now := tokenStore{store, box}, t.Context(), time.Now().Truncate(time.Millisecond)
+	want := wechat.AppToken{Value: "84_token", FetchedAt: now, ExpiresAt: now.Add(time.Hour)}
+	for _, key := range []string{"wx1", "wx2"} {
+		if ok, err := s.Lock(ctx, key, "me", time.Minute); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	if err := s.Save(ctx, "wx1", "me", want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Load(ctx, "wx1"); err != nil || got.Value != want.Value || !got.FetchedAt.Equal(want.FetchedAt) || !got.ExpiresAt.Equal(want.ExpiresAt) {
+		t.Errorf("%v %v", got, err)
+	}
+	sealed, err := store.SealedAppToken(ctx, "wx1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.SaveAppToken(ctx, "wx2", "me", sealed); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Load(ctx, "wx2"); err != nil || got.Value != "" {
+		t.Errorf("another app's token opens: %v %v", got, err)
+	}
+}
+
+func (h *holders) token(tokens *wechat.AppTokens) string {
+	h.t.Helper()
+	token, err := tokens.Token(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return token.Value.Reveal()
 }
