@@ -45,7 +45,7 @@ func TestREL03_EveryPushIsAppliedOnceThroughKill9(t *testing.T) {
 	}
 	<-ended
 	storm.check(t)
-	checkTold(t, shop, storm.count)
+	checkPushesTold(t, shop, storm.count)
 	// Following and leaving took turns, and the last push of them is the newest.
 	if got, want := p.subscribed(t, token), storm.lastFollows(); got != want {
 		t.Errorf("/me says %v, want %v", got, want)
@@ -151,8 +151,8 @@ func (s *storm) check(t *testing.T) {
 	t.Logf("%d pushes, %d of them repeated after their answer; the slowest answer took %d ms", s.count, s.repeats.Load(), s.slowest.Load())
 }
 
-// checkTold waits until the backend was told of every push, and looks for pushes that became two events.
-func checkTold(t *testing.T, b *backend, count int) {
+// checkPushesTold waits until the backend was told of every push, and looks for pushes that became two events.
+func checkPushesTold(t *testing.T, b *backend, count int) {
 	t.Helper()
 	var told map[string]map[string]bool // push → ids of its events
 	requests := 0
