@@ -3,7 +3,6 @@ package handlers_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -282,5 +281,5 @@ func (w *browser) followed() any {
 			return identity["subscribed"]
 		}
 	}
-	return fmt.Sprint("no official account")
+	return "no official account"
 }

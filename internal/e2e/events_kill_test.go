@@ -1,12 +1,7 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,10 +22,11 @@ func TestREL03_EveryPushIsAppliedOnceThroughKill9(t *testing.T) {
 	p.findApps(t, p.bridge)
 	p.simulator = startSimulator(t, p.bridge).URL
 	p.set(t, "mark-fail", "off")
-	backend := startEventBackend(t)
+	shop := startBackend(t, "shop")
 	data := t.TempDir()
 	env := append(p.serveEnv(address, p.simulator), p.eventEnv()...)
-	env = append(env, "WXBRIDGE_DATABASE=sqlite://"+filepath.Join(data, "wxbridge.db"), "WXBRIDGE_EVENT_WEBHOOKS="+backend.file(t))
+	env = append(env, "WXBRIDGE_DATABASE=sqlite://"+filepath.Join(data, "wxbridge.db"),
+		webhooksFile(t, map[string]*backend{"shop": shop}, map[string]string{"shop": "events: ['*']"}))
 
 	serve := startChild(t, p, binary, data, env)
 	token := p.phone("bob").login(t).access
@@ -49,7 +45,7 @@ func TestREL03_EveryPushIsAppliedOnceThroughKill9(t *testing.T) {
 	}
 	<-ended
 	storm.check(t)
-	backend.check(t, storm.count)
+	checkPushesTold(t, shop, storm.count)
 	// Following and leaving took turns, and the last push of them is the newest.
 	if got, want := p.subscribed(t, token), storm.lastFollows(); got != want {
 		t.Errorf("/me says %v, want %v", got, want)
@@ -125,7 +121,7 @@ func (s *storm) send(i int) {
 	}
 }
 
-func (s *storm) note(report pushReport) {
+func (s *storm) note(report pushed) {
 	took := report.Attempts[len(report.Attempts)-1].DurationMS
 	for {
 		slowest := s.slowest.Load()
@@ -155,76 +151,44 @@ func (s *storm) check(t *testing.T) {
 	t.Logf("%d pushes, %d of them repeated after their answer; the slowest answer took %d ms", s.count, s.repeats.Load(), s.slowest.Load())
 }
 
-// eventBackend is one that is told of events.
-type eventBackend struct {
-	server *httptest.Server
-
-	mu   sync.Mutex
-	told map[string]map[string]int // push → ids of its events → how often each came
-}
-
-func startEventBackend(t *testing.T) *eventBackend {
+// checkPushesTold waits until the backend was told of every push, and looks for pushes that became two events.
+func checkPushesTold(t *testing.T, b *backend, count int) {
 	t.Helper()
-	b := &eventBackend{told: map[string]map[string]int{}}
-	b.server = httptest.NewServer(http.HandlerFunc(b.serve))
-	t.Cleanup(b.server.Close)
-	return b
-}
-
-func (b *eventBackend) serve(_ http.ResponseWriter, r *http.Request) {
-	raw, _ := io.ReadAll(r.Body)
-	var event struct {
-		Type string
-		Data struct{ Content, Raw string }
-	}
-	if json.Unmarshal(raw, &event) != nil || !strings.HasPrefix(event.Type, "official_account.") {
-		return
-	}
-	push := event.Data.Content
-	if push == "" { // of following: the marker is in the key
-		_, push, _ = strings.Cut(event.Data.Raw, "<EventKey><![CDATA[")
-		push, _, _ = strings.Cut(push, "]]>")
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.told[push] == nil {
-		b.told[push] = map[string]int{}
-	}
-	b.told[push][r.Header.Get("webhook-id")]++
-}
-
-// file names the backend to the bridge.
-func (b *eventBackend) file(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "webhooks.yaml")
-	text := "endpoints:\n  - name: shop\n    url: " + b.server.URL + "\n    secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwq3t8xYbN0c4=\n    events: ['*']\n"
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// check waits until every push was told of, and looks for pushes that became two events.
-func (b *eventBackend) check(t *testing.T, count int) {
-	t.Helper()
-	waitFor(t, 2*time.Minute, "the eventBackend to be told of everything", func() bool {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return len(b.told) >= count
+	var told map[string]map[string]bool // push → ids of its events
+	requests := 0
+	waitFor(t, 2*time.Minute, "the backend to be told of everything", func() bool {
+		told, requests = map[string]map[string]bool{}, 0
+		for _, e := range b.all() {
+			if !strings.HasPrefix(e.Type, "official_account.") {
+				continue
+			}
+			requests++
+			push := markOf(e)
+			if told[push] == nil {
+				told[push] = map[string]bool{}
+			}
+			told[push][e.ID] = true
+		}
+		return len(told) >= count
 	})
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	again := 0
-	for push, events := range b.told {
+	for push, events := range told {
 		if !strings.HasPrefix(push, "push ") || len(events) != 1 {
 			t.Errorf("%s was applied %d times", push, len(events))
 		}
-		for _, times := range events {
-			again += times - 1
-		}
 	}
-	if len(b.told) != count {
-		t.Errorf("told of %d pushes, want %d", len(b.told), count)
+	if len(told) != count {
+		t.Errorf("told of %d pushes, want %d", len(told), count)
 	}
-	t.Logf("the eventBackend was told of %d pushes, %d times more than once", len(b.told), again)
+	t.Logf("the backend was told of %d pushes in %d requests", len(told), requests)
+}
+
+// markOf is the mark that storm has put into a push: the text of a message, the key of an event.
+func markOf(e received) string {
+	if content, ok := e.Data["content"].(string); ok {
+		return content
+	}
+	raw, _ := e.Data["raw"].(string)
+	_, mark, _ := strings.Cut(raw, "<EventKey><![CDATA[")
+	mark, _, _ = strings.Cut(mark, "]]>")
+	return mark
 }

@@ -14,15 +14,14 @@ import (
 
 const eventsPath = "/events/official-account"
 
-// pushReport is what the simulator tells of a push.
-type pushReport struct {
+// pushed is what the simulator says became of an event.
+type pushed struct {
 	Delivered bool
 	Problem   string
 	Mode      string
 	Shown     string
 	Attempts  []struct {
 		Status     int
-		Problem    string
 		DurationMS int64 `json:"duration_ms"`
 	}
 }
@@ -33,7 +32,7 @@ func (p *product) eventEnv() []string {
 }
 
 // push lets an event happen to a person. event is a name or an object.
-func (p *product) push(t testing.TB, person string, event any) pushReport {
+func (p *product) push(t testing.TB, person string, event any) pushed {
 	t.Helper()
 	report, err := p.tryPush(person, event)
 	if err != nil {
@@ -42,7 +41,7 @@ func (p *product) push(t testing.TB, person string, event any) pushReport {
 	return report
 }
 
-func (p *product) tryPush(person string, event any) (report pushReport, err error) {
+func (p *product) tryPush(person string, event any) (report pushed, err error) {
 	err = p.tryControl(http.MethodPost, "/_simulator/events", map[string]any{"person": person, "appid": p.official.AppID, "event": event}, &report)
 	return report, err
 }
@@ -101,14 +100,14 @@ func TestWX14_AStoreThatHangsIsAnsweredInTimeAndNothingIsLost(t *testing.T) {
 	p := startServe(t, nil, env...)
 	token := p.phone("bob").login(t).access
 	release := holdLock(t, database)
-	pushed := make(chan pushReport, 1)
+	answered := make(chan pushed, 1)
 	go func() {
 		report, _ := p.tryPush("bob", "subscribe")
-		pushed <- report
+		answered <- report
 	}()
 	waitFor(t, 10*time.Second, "the first refusal", func() bool { return strings.Contains(p.log.String(), `"route":"`+eventsPath+`","status":503`) })
 	release()
-	report := <-pushed
+	report := <-answered
 	if !report.Delivered || len(report.Attempts) != 2 || report.Attempts[0].Status != http.StatusServiceUnavailable {
 		t.Errorf("%+v", report)
 	}

@@ -151,7 +151,6 @@ func webhooksFile(t testing.TB, backends map[string]*backend, more map[string]st
 	return "WXBRIDGE_EVENT_WEBHOOKS=" + file
 }
 
-// pushed is what the simulator says became of an event.
 func text(content string) map[string]string {
 	return map[string]string{"name": "text", "content": content}
 }

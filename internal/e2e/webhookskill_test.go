@@ -75,7 +75,7 @@ func (s *pushStand) say(t *testing.T, people, messages int, rate float64) (ackno
 		queues[n] = make(chan int, messages)
 		group.Go(func() {
 			for number := range queues[n] {
-				var report pushReport
+				var report pushed
 				err := s.tryControl(http.MethodPost, "/_simulator/events", map[string]any{"person": person, "appid": s.official.AppID,
 					"event": text(fmt.Sprint(number))}, &report)
 				if err != nil {
