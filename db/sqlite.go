@@ -187,6 +187,7 @@ type readStatements struct {
 	newRevocations, revoked, fans, byOpenID                          *sql.Stmt
 	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
 	failedDeliveries, stale, dropped                                 *sql.Stmt
+	appToken, fansByUnionID                                          *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -213,6 +214,8 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectFailedDeliveries: &s.failedDeliveries,
 		selectStale:            &s.stale,
 		selectDropped:          &s.dropped,
+		selectAppToken:         &s.appToken,
+		selectFansByUnionID:    &s.fansByUnionID,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -246,6 +249,7 @@ type writeStatements struct {
 	selectFailed, reopenDelivery, selectUnsettled, dropDelivery       *statement
 	selectEndpoints, upsertEndpoint, retireEndpoint, disableEndpoint  *statement
 	dropEndpoints, eraseQueued, eraseNew, rekeyNew, rekeyQueued, park *statement
+	lockAppToken, saveAppToken, unlockAppToken                        *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -319,6 +323,9 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		rekeyNew:          &s.rekeyNew,
 		rekeyQueued:       &s.rekeyQueued,
 		parkDeliveries:    &s.park,
+		lockAppToken:      &s.lockAppToken,
+		saveAppToken:      &s.saveAppToken,
+		unlockAppToken:    &s.unlockAppToken,
 	} {
 		var err error
 		if *place, err = prepare(conn, text); err != nil {

@@ -18,6 +18,7 @@ type Store interface {
 	RevocationStore
 	PushStore
 	OutboxStore
+	AppTokenStore
 
 	// Ping reports whether the store can read and write right now; the error
 	// is ErrUnavailable or the context's.

@@ -36,6 +36,10 @@ type flow struct {
 	Known    bool    `json:"k,omitempty"` // the fan is known and logged in; WeChat is asked for a newer profile only
 	Again    bool    `json:"n,omitempty"` // this flow is the one restart
 	Outcome  outcome `json:"o,omitempty"`
+
+	// What a silent login has learned about the person who sees the register page now. It counts for this openid only.
+	Person  string `json:"i,omitempty"`
+	Follows *bool  `json:"f,omitempty"`
 }
 
 type outcome string

@@ -24,6 +24,9 @@ var errSpent = errors.New("code spent")
 type landing struct {
 	outcome landingKind
 	session *session
+
+	person  string // openid of who is to register
+	follows *bool  // whether they follow the account, if WeChat has said so
 }
 
 // remembered is the landing without its fan's profile, which a repeat reads anew.

@@ -146,6 +146,11 @@ func wrong(t *testing.T) map[string]map[string][]string {
 			"no such file":   {"/no/such/file", "webhooks.yaml", file + "x"},
 			"cannot be read": {filepath.Dir(file), file + "/x", "\x00"},
 		},
+		"APPS_FILE": {
+			"no such file":   {"/no/such/file", "apps.yaml", file + "x"},
+			"cannot be read": {filepath.Dir(file), file + "/x", "\x00"},
+			"has no app":     {file},
+		},
 		"PROFILE_POLICY": {
 			"is not unknown, never": {"always", "Unknown", "NEVER", "30", "30d", "unknown ", "1h 2h", "unknown,never"},
 			"between":               {"0s", "-1h", "100000h", "1ms"},
