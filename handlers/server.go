@@ -107,9 +107,10 @@ type Server struct {
 	draining   atomic.Bool
 	observers  map[string]func(status int, took time.Duration) // by route
 
-	verifyWarned   seldom
-	ids            requestIDs
-	passLog        slog.Handler // for passKnown
+	verifyWarned seldom
+	ids          requestIDs
+	passLog      slog.Handler // for passKnown
+
 	followerPauses *pauses
 }
 

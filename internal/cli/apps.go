@@ -54,8 +54,8 @@ func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 			if err != nil {
 				return err
 			}
-			hc.OfficialAccounts = append(hc.OfficialAccounts, handlers.OfficialAccount{Alias: a.Alias, OpenAccount: a.OpenAccount,
-				Client: client, Tokens: tokens, Callback: callback})
+			hc.OfficialAccounts = append(hc.OfficialAccounts, handlers.OfficialAccount{Alias: a.Alias, OpenAccount: a.OpenAccount, Client: client,
+				Callback: callback, Tokens: tokens})
 		case config.ProviderMiniProgram:
 			client, err := wechat.NewMiniProgram(m.api, credentials(a))
 			if err != nil {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"wxbridge/handlers"
 	"wxbridge/internal/config"
 )
 
@@ -129,10 +128,12 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 
 // warnOfPlainMode recommends encrypted pushes (WX-11).
 func warnOfPlainMode(logger *slog.Logger, cfg config.Config) {
-	if cfg.Official.Token != "" && cfg.Official.EncodingAESKey == "" {
-		logger.Warn("WeChat's pushes come in plain mode, where anybody who sees the address of one can forge others for five minutes",
-			"app", handlers.DefaultApp, "setting", config.Prefix+"OFFICIAL_ENCODING_AES_KEY",
-			"fix", "set it, and choose 安全模式 in WeChat's console (基本配置 → 服务器配置); until then no push erases anybody")
+	for _, a := range cfg.Apps {
+		if a.CallbackToken != "" && a.EncodingAESKey == "" {
+			logger.Warn("WeChat's pushes come in plain mode, where anybody who sees the address of one can forge others for five minutes",
+				"app", a.Alias, "fix", "set the EncodingAESKey here, and choose 安全模式 in WeChat's console (基本配置 → 服务器配置); "+
+					"until then no push erases anybody")
+		}
 	}
 }
 

@@ -239,7 +239,7 @@ var (
 	aliasShape       = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 	openAccountShape = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 	tokenShape       = regexp.MustCompile(`^[A-Za-z0-9]{3,32}$`)
-	aesKeyShape      = regexp.MustCompile(`^[A-Za-z0-9+/]{43}$`)
+	aesKeyShape      = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
 )
 
 // app checks one app and notes every fault of it.

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -359,8 +358,7 @@ func isURI(text string) bool {
 	return err == nil && u.Scheme != ""
 }
 
-// callbackToken checks the token that signs pushes. WeChat's console takes 3 to 32 letters and digits; what it may come to
-// take is its business.
+// callbackToken checks the token that signs pushes.
 func (l *loader) callbackToken(kind, id, token string) Secret {
 	name := kind + "_TOKEN"
 	switch {
@@ -370,13 +368,13 @@ func (l *loader) callbackToken(kind, id, token string) Secret {
 		l.fault(name, "is set, but "+Prefix+kind+"_APP_ID is not")
 	case isPlaceholder(token):
 		l.fault(name, "is a placeholder; make one with `openssl rand -hex 16` and enter it in WeChat's console, too")
-	case len(token) < 3 || len(token) > 128 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+	case !tokenShape.MatchString(token):
 		l.fault(name, "is not 3 to 32 letters and digits, which is what WeChat's console takes")
 	}
 	return Secret(token)
 }
 
-// encodingAESKey checks the key that encrypts pushes. Of its last character some bits count for nothing.
+// encodingAESKey checks the key that encrypts pushes.
 func (l *loader) encodingAESKey(kind, token, key string) Secret {
 	name := kind + "_ENCODING_AES_KEY"
 	switch {
@@ -384,15 +382,13 @@ func (l *loader) encodingAESKey(kind, token, key string) Secret {
 		return ""
 	case isPlaceholder(key):
 		l.fault(name, "is a placeholder; WeChat's console makes the real one")
-	case !encodingAESKey.MatchString(key):
+	case !isAESKey(key):
 		l.fault(name, "is not 43 letters and digits, as WeChat's console makes them")
 	case token == "" && !l.has(Prefix+kind+"_TOKEN"):
 		l.fault(kind+"_TOKEN", "is not set, but "+Prefix+name+" is; pushes are signed with it in every mode")
 	}
 	return Secret(key)
 }
-
-var encodingAESKey = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
 
 // entries splits a comma-separated list; no text is no entry.
 func entries(value string) []string {
