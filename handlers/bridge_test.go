@@ -48,6 +48,7 @@ type bridge struct {
 	clock    *clock
 	log      *lockedBuffer
 	handler  *handlers.Server
+	ring     *keyring.Keyring
 }
 
 // clock is a clock that tests move. It starts at the real time, which cookie jars look at.
@@ -88,10 +89,16 @@ func (l *lockedBuffer) String() string {
 // newBridge starts a bridge. change may alter its configuration before that.
 func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	t.Helper()
+	return newBridgeWithEvents(t, "", change...)
+}
+
+// newBridgeWithEvents is newBridge with an address to which the simulator pushes events.
+func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handlers.Config)) *bridge {
+	t.Helper()
 	b := &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}}
 	server := httptest.NewUnstartedServer(nil)
 	b.url = "http://" + server.Listener.Addr().String()
-	b.startSimulator()
+	b.startSimulator(eventsURL)
 
 	public, err := url.Parse(b.url)
 	must(t, err)
@@ -101,9 +108,9 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	t.Cleanup(func() { _ = b.store.Close() })
 	box, err := seal.New([]byte(strings.Repeat("0123456789abcdef", 2)))
 	must(t, err)
-	ring, err := keyring.Open(ctx, b.store, box, keyring.Options{Now: b.clock.Now})
+	b.ring, err = keyring.Open(ctx, b.store, box, keyring.Options{TokenTTL: tokenTTL, JWKSMaxAge: 10 * time.Minute, Now: b.clock.Now})
 	must(t, err)
-	keys := ring.Keys()
+	keys := b.ring.Keys()
 	pages, err := templates.New()
 	must(t, err)
 
@@ -121,6 +128,9 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	for _, c := range change {
 		c(&cfg)
 	}
+	if cfg.JWKSMaxAge == 10*time.Minute { // as the keyring was told
+		cfg.JWKSFresh = b.ring.JWKSMaxAge
+	}
 	b.public = cfg.PublicURL.String()
 	cfg.Issuer, err = jwtauth.NewIssuer(keys, jwtauth.IssuerConfig{Issuer: b.public, Audience: b.public + "/api",
 		ClientID: "wxbridge", TTL: cfg.TokenTTL, CacheBytes: 1 << 20, Now: b.clock.Now})
@@ -137,11 +147,14 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	return b
 }
 
-func (b *bridge) startSimulator() {
+func (b *bridge) startSimulator(eventsURL string) {
 	apps := simulator.DevApps("127.0.0.1")
 	b.official, b.mini, b.second = apps[0], apps[1], apps[0]
 	b.second.AppID, b.second.Secret, b.second.OpenAccount = "wx0123456789abcdef", "another-secret", ""
 	apps = append(apps, b.second)
+	if eventsURL != "" {
+		apps[0].EventsURL, apps[2].EventsURL = eventsURL, eventsURL+"?app=second"
+	}
 	server := httptest.NewUnstartedServer(nil)
 	b.simURL = "http://" + server.Listener.Addr().String()
 	var err error

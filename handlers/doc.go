@@ -14,6 +14,9 @@
 // cookie may change something. events.go takes WeChat's pushes, push.go says what each
 // means. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
 //
+// verify.go is forward-auth, verifyrefuse.go its refusals and where they lead, verifypass.go its short cut for tokens that are
+// known.
+//
 // requestlog.go keeps what a request's one line in the log says, and tells metrics; ratelimit.go is the middleware of routes
 // with a budget by client address.
 //

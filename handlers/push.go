@@ -56,7 +56,7 @@ type pushIdentity struct {
 }
 
 // The types of pushes that have one of their own. Every other event is official_account.event, every message
-// official_account.message.
+// official_account.message. The map is never changed.
 var pushTypes = map[string]string{
 	wechat.EventSubscribe:                 "subscribe",
 	wechat.EventUnsubscribe:               "unsubscribe",

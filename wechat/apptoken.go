@@ -85,16 +85,19 @@ func NewAppTokens(api *API, app App, o AppTokenOptions) (*AppTokens, error) {
 	if err := app.check(); err != nil {
 		return nil, err
 	}
-	return &AppTokens{
+	t := &AppTokens{
 		appID:    app.ID,
 		caller:   caller,
 		secret:   &app.Secret,
 		rotating: o.Rotating,
-		store:    o.Store,
 		report:   o.StoreFailed,
 		flight:   new(singleflight.Group),
 		state:    new(tokenState),
-	}, nil
+	}
+	if o.Store != nil {
+		t.store = boundedStore{o.Store}
+	}
+	return t, nil
 }
 
 // AppID returns the appid.
@@ -104,7 +107,9 @@ func (t *AppTokens) AppID() string { return t.appID }
 func (t AppTokens) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "app tokens of "+t.appID) }
 
 // Token returns a token that lives, by our clock. WeChat may have ended it
-// early all the same: [AppTokens.Do] copes with that.
+// early all the same: [AppTokens.Do] copes with that. Where there is none yet it
+// waits for the fetch, or for that of another process on the same store, as long
+// as ctx allows.
 func (t *AppTokens) Token(ctx context.Context) (AppToken, error) {
 	token, renew, err := t.state.look(t.caller.now())
 	if err != nil {
@@ -226,9 +231,7 @@ func (t *AppTokens) obtain() (AppToken, error) {
 	}
 	defer t.unlock(owner)
 	if token, err = t.fetch(); err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), leaseMargin)
-		defer cancel()
-		t.failing(t.store.Save(ctx, t.appID, owner, token))
+		t.failing(t.store.Save(context.Background(), t.appID, owner, token))
 	}
 	return token, err
 }
@@ -241,13 +244,14 @@ func (t *AppTokens) await(owner string) (AppToken, error) {
 	locked := false
 	for {
 		token, err := t.store.Load(ctx, t.appID)
-		if err == nil && t.state.accepts(token, t.caller.now()) {
-			if locked {
-				t.unlock(owner)
-			}
-			return token, nil
+		good := err == nil && t.state.accepts(token, t.caller.now())
+		if locked && (good || err != nil) {
+			t.unlock(owner)
 		}
-		if err != nil || locked {
+		switch {
+		case good:
+			return token, nil
+		case err != nil || locked:
 			return AppToken{}, err
 		}
 		if locked, err = t.store.Lock(ctx, t.appID, owner, t.lease()); err != nil {
@@ -269,9 +273,7 @@ func (t *AppTokens) await(owner string) (AppToken, error) {
 func (t *AppTokens) lease() time.Duration { return t.caller.timeout + leaseMargin }
 
 func (t *AppTokens) unlock(owner string) {
-	ctx, cancel := context.WithTimeout(context.Background(), leaseMargin)
-	defer cancel()
-	t.failing(t.store.Unlock(ctx, t.appID, owner))
+	t.failing(t.store.Unlock(context.Background(), t.appID, owner))
 }
 
 func (t *AppTokens) failing(err error) {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,6 +198,31 @@ func TestWX17_OneFetchHoweverManyWait(t *testing.T) {
 		}
 	}
 	s.wantIssued(t, 1)
+}
+
+// Somebody who asks just as the fetch of the others ends has missed it, and must
+// not begin one more.
+func TestWX17_OneFetchForLatecomersToo(t *testing.T) {
+	for range 300 {
+		var fetches atomic.Int64
+		api := &wechat.API{HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			fetches.Add(1)
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(golden(t, "app_token.json"))), Request: r}, nil
+		})}}
+		tokens := newAppTokens(t, api, wechat.AppTokenOptions{})
+		var group sync.WaitGroup
+		for range 32 {
+			group.Go(func() {
+				if _, err := tokens.Token(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if got := fetches.Load(); got != 1 {
+			t.Fatalf("%d fetches", got)
+		}
+	}
 }
 
 func TestWX17_AWaiterWhoGivesUpDoesNotEndTheFetch(t *testing.T) {
@@ -465,6 +492,28 @@ func TestAppTokens_AFailureIsRememberedForAMoment(t *testing.T) {
 		if s.issued < 40 || s.issued > 50 {
 			t.Errorf("%d fetches in ten minutes", s.issued)
 		}
+	})
+	t.Run("and short again after a success", func(t *testing.T) {
+		s, c := startTokenServer(t), newClock()
+		tokens := s.source(t, c, wechat.AppTokenOptions{})
+		fail := func() {
+			t.Helper()
+			_, err := tokens.Token(t.Context())
+			wantOnly(t, err, wechat.ErrBusy)
+		}
+		s.failing = `<html>`
+		for range 5 {
+			fail()
+			c.advance(15 * time.Second)
+		}
+		s.set(func() { s.failing = "" })
+		wantToken(t, tokens, "24_token-6")
+		c.advance(2 * time.Hour)
+		s.set(func() { s.failing = `<html>` })
+		fail()
+		c.advance(500 * time.Millisecond)
+		s.set(func() { s.failing = "" })
+		wantToken(t, tokens, "24_token-8")
 	})
 	t.Run("REL-15 a clock that goes back ends it", func(t *testing.T) {
 		s, c := startTokenServer(t), newClock()

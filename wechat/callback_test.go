@@ -234,7 +234,10 @@ func TestWX12_WhatDoesNotDecrypt(t *testing.T) {
 	}
 	damaged := bytes.Clone(raw)
 	damaged[len(damaged)-17] ^= 0xFF
+	mixed := plaintext(kitEvent, uint32(len(kitEvent)), kitApp, 0)
+	mixed[len(mixed)-2]++
 	tests := map[string]string{
+		"padding of different bytes":           encrypt(t, kitKey, mixed),
 		"another app":                          encrypt(t, kitKey, plaintext(kitEvent, uint32(len(kitEvent)), appID, 0)),
 		"no app":                               encrypt(t, kitKey, plaintext(kitEvent, uint32(len(kitEvent)), "", 0)),
 		"an app that begins like ours":         encrypt(t, kitKey, plaintext(kitEvent, uint32(len(kitEvent)), kitApp+"0", 0)),
@@ -244,8 +247,8 @@ func TestWX12_WhatDoesNotDecrypt(t *testing.T) {
 		"a length that cuts the app":           encrypt(t, kitKey, plaintext(kitEvent, uint32(len(kitEvent)+1), kitApp, 0)),
 		"padding 0":                            encrypt(t, kitKey, padded(make([]byte, 32), 32, 0)),
 		"padding 33":                           encrypt(t, kitKey, padded(make([]byte, 31), 33, 33)),
+		"good but for padding 42":              encrypt(t, kitKey, plaintext(kitEvent, uint32(len(kitEvent)), kitApp, 10+32)),
 		"padding 255":                          encrypt(t, kitKey, padded(make([]byte, 1), 255, 255)),
-		"padding of different bytes":           encrypt(t, kitKey, append(padded(make([]byte, 28), 2, 9), 4, 4)),
 		"nothing but padding":                  encrypt(t, kitKey, padded(nil, 32, 32)),
 		"one byte less than a head":            encrypt(t, kitKey, padded(make([]byte, 19), 13, 13)),
 		"padding over the end":                 encrypt(t, kitKey, padded(nil, 16, 17)),
@@ -431,6 +434,7 @@ func TestWX15_XMLTricksAreRefused(t *testing.T) {
 		"text beside the elements":              push(good + "text"),
 		"CDATA beside the elements":             push(good + "<![CDATA[text]]>"),
 		"two roots":                             push(good) + push(good),
+		"an empty root after the root":          push(good) + "<xml/>",
 		"text after the root":                   push(good) + "x",
 		"another root":                          strings.ReplaceAll(push(good), "xml>", "msg>"),
 		"a root inside another":                 "<a>" + push(good) + "</a>",
@@ -533,6 +537,20 @@ func TestMessage_ForbiddenCharactersAreReplaced(t *testing.T) {
 		} else if err := xml.Unmarshal(m.Raw, &into); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestMessage_FieldsAreDirectChildrenAlone(t *testing.T) {
+	m := open(t, event("pic_weixin", "<SendPicsInfo>a<Count>1</Count>b</SendPicsInfo><EventKey>k</EventKey><New>1</New><Empty/>"))
+	want := map[string]string{"ToUserName": "gh_7f083739789a", "FromUserName": openID, "CreateTime": "1409304348",
+		"MsgType": "event", "Event": "pic_weixin", "EventKey": "k", "New": "1", "Empty": ""}
+	if !maps.Equal(m.Fields, want) {
+		t.Errorf("got %q, want %q", m.Fields, want)
+	}
+	m = open(t, `{"FromUserName":"oA","CreateTime":1,"MsgType":"text","MsgId":4363689963896700987,"detail":[{"errcode":7}],"is":true,"no":null}`)
+	want = map[string]string{"FromUserName": "oA", "CreateTime": "1", "MsgType": "text", "MsgId": "4363689963896700987", "is": "true"}
+	if !maps.Equal(m.Fields, want) || m.ID != "4363689963896700987" {
+		t.Errorf("got %q, want %q", m.Fields, want)
 	}
 }
 

@@ -1,10 +1,13 @@
-// Package wechat holds typed clients for the two WeChat logins: web
-// authorisation of an official account (公众号网页授权) and the login of a mini
-// program (小程序登录). Its one job is to say who a visitor is; it stores nothing
-// and knows neither fans nor tokens of ours.
+// Package wechat talks with WeChat's servers: typed clients for the two WeChat
+// logins, web authorisation of an official account (公众号网页授权) and the login of
+// a mini program (小程序登录), the source of an app's own token, and the receiving
+// end of what WeChat pushes. Its one job is to say who somebody is and what they
+// did; it stores nothing and knows neither fans nor tokens of ours.
 //
 //	official account: AuthorizeURL → the browser comes back with a code → Exchange → UserInfo
 //	mini program:     wx.login gives a code → Login
+//	app token:        AppTokens → Do(any call that needs it), Follower
+//	pushes:           Callback → Verify, Open → a Message → Key, TextReply
 //
 // Every call goes through one request function (call.go) with a deadline, a
 // limit on the size of the answer and no redirects. WeChat reports errors
@@ -20,6 +23,9 @@
 // [context.Canceled] does. [Explain] tells an operator what a code of WeChat's
 // means and where in WeChat's consoles to look.
 //
+// A [Callback] has errors of its own: [ErrSignature], [ErrStale], [ErrMalformed]
+// and [ErrDecrypt].
+//
 // # Secrets
 //
 // WeChat wants the app secret in the query of the URL, and the errors of
@@ -34,7 +40,10 @@
 // once: this package does not repeat the call, and it keeps net/http from
 // repeating it on a connection that breaks. UserInfo reads and Refresh extends
 // (the answer to a repeat is the same token, wechat-protocol §1.3); both are
-// tried once more if WeChat answers -1, inside the same deadline.
+// tried once more if WeChat answers -1, inside the same deadline. So are the
+// fetch of an app token and Follower. A call that is refused because of its app
+// token is made once more with the next one, be there a code in it or not:
+// WeChat looks at the token first.
 //
 // A call takes CallTimeout at most. A login that makes several of them should
 // pass a context with a deadline for them all.

@@ -14,7 +14,8 @@ import (
 //
 // Keys are appids. An owner is a random text, another one for each fetch. Every
 // method may be called by many goroutines and processes at once, and returns
-// when its context ends. An error of any of them costs a fetch, no more.
+// when its context ends, after a second at the latest. An error of any of them
+// costs a fetch, no more.
 type TokenStore interface {
 	// Load returns the token saved last, over or not; the zero AppToken if there
 	// is none.
@@ -31,4 +32,35 @@ type TokenStore interface {
 
 	// Unlock ends the lock, if owner holds it; else it changes nothing.
 	Unlock(ctx context.Context, key, owner string) error
+}
+
+// storeLimit is the time that a store may take for one thing. A store in trouble
+// must not keep anybody from a token that WeChat would give.
+const storeLimit = time.Second
+
+// boundedStore gives every method of a store its time limit.
+type boundedStore struct{ store TokenStore }
+
+func (b boundedStore) Load(ctx context.Context, key string) (AppToken, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	return b.store.Load(ctx, key)
+}
+
+func (b boundedStore) Lock(ctx context.Context, key, owner string, lease time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	return b.store.Lock(ctx, key, owner, lease)
+}
+
+func (b boundedStore) Save(ctx context.Context, key, owner string, token AppToken) error {
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	return b.store.Save(ctx, key, owner, token)
+}
+
+func (b boundedStore) Unlock(ctx context.Context, key, owner string) error {
+	ctx, cancel := context.WithTimeout(ctx, storeLimit)
+	defer cancel()
+	return b.store.Unlock(ctx, key, owner)
 }

@@ -148,6 +148,53 @@ func TestWX17_TwoProcessesOnOneStoreFetchOnce(t *testing.T) {
 	})
 }
 
+// The other process saves and leaves just between our look and our lock.
+func TestTokenStore_WhatWasSavedBeforeTheLockIsTaken(t *testing.T) {
+	s, c := startTokenServer(t), newClock()
+	store := newMemoryStore(c.Now)
+	theirs := wechat.AppToken{Value: "24_theirs", FetchedAt: c.Now(), ExpiresAt: c.Now().Add(2 * time.Hour)}
+	late := lateStore{store, func() { store.tokens[appID] = theirs }}
+	wantToken(t, s.source(t, c, wechat.AppTokenOptions{Store: late}), "24_theirs")
+	s.wantIssued(t, 0)
+	if store.locked() {
+		t.Error("the lock is held on")
+	}
+}
+
+func TestREL04_ALockIsGivenUpWhenTheStoreFailsAfterIt(t *testing.T) {
+	s, c := startTokenServer(t), newClock()
+	store := newMemoryStore(c.Now)
+	failing := &failingLoads{memoryStore: store, good: 1}
+	wantToken(t, s.source(t, c, wechat.AppTokenOptions{Store: failing}), "24_token-1")
+	if store.locked() {
+		t.Error("the lock is held on")
+	}
+}
+
+// failingLoads fails every Load after the first good ones.
+type failingLoads struct {
+	*memoryStore
+	good int
+}
+
+func (s *failingLoads) Load(ctx context.Context, key string) (wechat.AppToken, error) {
+	if s.good--; s.good < 0 {
+		return wechat.AppToken{}, errors.New("disk full")
+	}
+	return s.memoryStore.Load(ctx, key)
+}
+
+// lateStore lets something happen just before each lock.
+type lateStore struct {
+	*memoryStore
+	before func()
+}
+
+func (s lateStore) Lock(ctx context.Context, key, owner string, lease time.Duration) (bool, error) {
+	s.before()
+	return s.memoryStore.Lock(ctx, key, owner, lease)
+}
+
 func TestTokenStore_AHolderThatDiedIsOutwaited(t *testing.T) {
 	s, c := startTokenServer(t), newClock()
 	store := newMemoryStore(c.Now)
@@ -193,6 +240,22 @@ func TestREL04_AStoreInTroubleCostsAFetchNoMore(t *testing.T) {
 		t.Errorf("told %v, want the error of the store once", told)
 	}
 	wantToken(t, s.source(t, c, wechat.AppTokenOptions{Store: store}), "24_token-2") // nobody to tell
+}
+
+func TestREL04_AStoreThatHangsDelaysTheTokenByASecond(t *testing.T) {
+	s, c := startTokenServer(t), newClock()
+	store := newMemoryStore(c.Now)
+	store.hang = true
+	var told []error
+	tokens := s.source(t, c, wechat.AppTokenOptions{Store: store, StoreFailed: func(err error) { told = append(told, err) }})
+	start := time.Now()
+	wantToken(t, tokens, "24_token-1")
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if len(told) != 1 || !errors.Is(told[0], context.DeadlineExceeded) {
+		t.Errorf("told %v", told)
+	}
 }
 
 func TestTokenStore_AFailedFetchGivesTheLockUp(t *testing.T) {

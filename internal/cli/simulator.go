@@ -87,6 +87,7 @@ func (e *env) simulate(ctx context.Context, f simulatorFlags) error {
 
 `, ownURL)
 	if f.apps == "" {
+		e.sayCallbacks(apps)
 		printEnvLines(e.stdout, apps, ownURL)
 	}
 	return serveSites(ctx, logger, 0, site{listener: listener, server: newSimulatorServer(sim, logger)})
@@ -140,26 +141,27 @@ func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
 	}
 }
 
-// printCallbackLines writes what checks and decrypts pushes. A bridge that lacks a setting would not start with it, and
-// another backend can still read it from a comment.
+// printCallbackLines writes what checks and decrypts pushes, as far as the bridge has settings for it: an unknown one
+// would stop its start.
 func printCallbackLines(w io.Writer, apps []simulator.App) {
-	known := map[string]bool{}
-	for _, v := range config.Variables() {
-		known[v.Name] = true
-	}
-	line := func(name, value string) {
-		comment := "# "
-		if known[config.Prefix+name] {
-			comment = ""
-		}
-		if value != "" {
-			fmt.Fprintf(w, "%s%s%s=%s\n", comment, config.Prefix, name, value)
-		}
-	}
 	for _, app := range apps {
-		if app.Provider == simulator.ProviderOfficialAccount {
-			line("OFFICIAL_TOKEN", app.Token)
-			line("OFFICIAL_ENCODING_AES_KEY", app.EncodingAESKey)
+		if app.Provider != simulator.ProviderOfficialAccount {
+			continue
+		}
+		values := map[string]string{"OFFICIAL_TOKEN": app.Token, "OFFICIAL_ENCODING_AES_KEY": app.EncodingAESKey}
+		for _, v := range config.Variables() {
+			if value := values[strings.TrimPrefix(v.Name, config.Prefix)]; value != "" {
+				fmt.Fprintf(w, "%s=%s\n", v.Name, value)
+			}
+		}
+	}
+}
+
+// sayCallbacks tells whoever runs a backend of their own where pushes go, and what they are signed and encrypted with.
+func (e *env) sayCallbacks(apps []simulator.App) {
+	for _, app := range apps {
+		if app.EventsURL != "" && app.Token != "" {
+			fmt.Fprintf(e.stderr, "  Events of %s go to %s\n  token %s   EncodingAESKey %s\n\n", app.AppID, app.EventsURL, app.Token, app.EncodingAESKey)
 		}
 	}
 }

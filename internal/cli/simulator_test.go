@@ -28,10 +28,20 @@ func TestSimulatorPrintsLinesThatABridgeStartsWith(t *testing.T) {
 		t.Errorf("the lines load as %s", cfg)
 	}
 	official := devApp(t, "official_account")
-	for _, line := range []string{"WXBRIDGE_OFFICIAL_TOKEN=" + official.Token, "WXBRIDGE_OFFICIAL_ENCODING_AES_KEY=" + official.EncodingAESKey} {
-		if !strings.Contains(p.stdout.String(), line+"\n") {
-			t.Errorf("stdout lacks the line %s", line)
+	values := map[string]string{"WXBRIDGE_OFFICIAL_TOKEN": official.Token, "WXBRIDGE_OFFICIAL_ENCODING_AES_KEY": official.EncodingAESKey}
+	for _, v := range config.Variables() {
+		if want := values[v.Name]; want != "" && !strings.Contains(p.stdout.String(), v.Name+"="+want+"\n") {
+			t.Errorf("stdout lacks %s", v.Name)
 		}
+	}
+	p.line(t, p.stderr, "  token ") // written after stdout's lines
+	for name, value := range values {
+		if !strings.Contains(p.stderr.String(), value) {
+			t.Errorf("stderr does not tell the value of %s", name)
+		}
+	}
+	if !strings.Contains(p.stderr.String(), "go to http://127.0.0.1:8080/events/official-account") {
+		t.Error("stderr does not say where events go")
 	}
 	if status, _ := get(t, url+"/_simulator/people"); status != http.StatusOK {
 		t.Errorf("the simulator answered %d", status)

@@ -151,23 +151,6 @@ func webhooksFile(t testing.TB, backends map[string]*backend, more map[string]st
 	return "WXBRIDGE_EVENT_WEBHOOKS=" + file
 }
 
-// pushed is what the simulator says became of an event.
-type pushed struct {
-	Delivered bool
-	Problem   string
-	Shown     string
-	Attempts  []struct {
-		Status     int
-		DurationMS int64 `json:"duration_ms"`
-	}
-}
-
-func (p *product) push(t testing.TB, person string, event any) (report pushed) {
-	t.Helper()
-	p.control(t, http.MethodPost, "/_simulator/events", map[string]any{"person": person, "appid": p.official.AppID, "event": event}, &report)
-	return report
-}
-
 func text(content string) map[string]string {
 	return map[string]string{"name": "text", "content": content}
 }

@@ -87,26 +87,26 @@ func (k callbackKey) cipher() cipher.Block {
 func (k callbackKey) decrypt(sealed, appID string) ([]byte, error) {
 	data, err := base64.StdEncoding.DecodeString(sealed)
 	if err != nil {
-		return nil, errors.New("Encrypt is not base64")
+		return nil, errors.New("the ciphertext is not base64")
 	}
 	if len(data) == 0 || len(data)%cryptoBlock != 0 {
-		return nil, errors.New("Encrypt is not a number of whole blocks")
+		return nil, errors.New("the ciphertext is not a number of whole blocks")
 	}
 	cipher.NewCBCDecrypter(k.cipher(), k[:aes.BlockSize]).CryptBlocks(data, data)
 	pad := int(data[len(data)-1])
 	if pad < 1 || pad > cryptoBlock || !bytes.Equal(data[len(data)-pad:], bytes.Repeat([]byte{byte(pad)}, pad)) {
-		return nil, errors.New("Encrypt has no good padding: is it encrypted with another key?")
+		return nil, errors.New("the ciphertext has no good padding: is it encrypted with another key?")
 	}
 	data = data[:len(data)-pad]
 	if len(data) < cryptoHead {
-		return nil, errors.New("Encrypt is too short")
+		return nil, errors.New("the ciphertext is too short")
 	}
 	length, rest := uint64(binary.BigEndian.Uint32(data[cryptoRandom:])), data[cryptoHead:]
 	if length > uint64(len(rest)) {
-		return nil, errors.New("Encrypt holds a length beyond its end")
+		return nil, errors.New("the ciphertext holds a length beyond its end")
 	}
 	if subtle.ConstantTimeCompare(rest[length:], []byte(appID)) != 1 {
-		return nil, errors.New("Encrypt is for another appid")
+		return nil, errors.New("the ciphertext is for another appid")
 	}
 	return rest[:length], nil
 }

@@ -218,7 +218,7 @@ func TestChecklist18_FailuresAreReported(t *testing.T) {
 		problem string
 	}{
 		"404":      {func(w http.ResponseWriter, r *http.Request, _ string) { http.NotFound(w, r) }, "answered with status 404, want 200"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request, _ string) { http.Redirect(w, r, "/", 302) }, "answered with status 302, want 200"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request, _ string) { http.Redirect(w, r, "/", http.StatusFound) }, "answered with status 302, want 200"},
 		"hang up":  {func(http.ResponseWriter, *http.Request, string) { panic(http.ErrAbortHandler) }, "the connection ended before the answer"},
 		"endless":  {func(w http.ResponseWriter, _ *http.Request, _ string) { io.WriteString(w, strings.Repeat("x", 2<<20)) }, "the answer is larger than 1 MiB"},
 	} {

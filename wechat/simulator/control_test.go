@@ -244,6 +244,8 @@ func TestCallsCountEveryPathOfWeChat(t *testing.T) {
 	want := map[string]int{
 		"/connect/oauth2/authorize": 1, "/sns/auth": 2, "/sns/jscode2session": 1,
 		"/sns/oauth2/access_token": 0, "/sns/oauth2/refresh_token": 0, "/sns/userinfo": 0,
+		"/cgi-bin/token": 0, "/cgi-bin/stable_token": 0, "/cgi-bin/user/info": 0, "/cgi-bin/user/info/batchget": 0,
+		"/cgi-bin/user/get": 0, "/cgi-bin/menu/get": 0, "/cgi-bin/getcallbackip": 0,
 	}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Error(diff)

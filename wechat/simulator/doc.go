@@ -24,11 +24,11 @@
 //
 // Menus (GET /cgi-bin/menu/get says there is none), tickets, QR codes, customer messages, phone numbers, encrypted
 // profiles, website login and WeCom. Rate limits are counted on cgi-bin only, where they are known; elsewhere a fault
-// gives 45009 or 45011 on demand. The fragment #wechat_redirect is
-// invisible to a server: the pages warn in the browser when it is missing, a silent redirect cannot. TLS, WeChat's own
-// browser and its cookie jar are those of whoever calls, except in the snapshot_jar fault, which brings its own jar.
-// Consent and snapshot mode depend on the person and on markers (see [Config] and the headers below), not on WeChat's
-// unpublished rules. Whether an event makes sense is not asked: somebody who does not follow can still tap the menu.
+// gives 45009 or 45011 on demand. The fragment #wechat_redirect is invisible to a server: the pages warn in the browser
+// when it is missing, a silent redirect cannot. TLS, WeChat's own browser and its cookie jar are those of whoever calls,
+// except in the snapshot_jar fault, which brings its own jar. Consent and snapshot mode depend on the person and on
+// markers (see [Config] and the headers below), not on WeChat's unpublished rules. Whether an event makes sense is not
+// asked: somebody who does not follow can still tap the menu.
 //
 // # Who holds the phone
 //

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -17,11 +15,8 @@ const (
 	ModeAES        = "aes"        // 安全: the message encrypted alone; replies must be encrypted too
 )
 
-const (
-	defaultPushTimeout = 5 * time.Second // documented: the whole answer has to be there by then
-	markFailAfter      = 5               // failed sends in a row (assumed: the documentation says "repeated")
-	markFailPause      = time.Minute     // documented
-)
+// defaultPushTimeout is documented: the whole answer has to be there by then.
+const defaultPushTimeout = 5 * time.Second
 
 // PushReport is what became of an event, as POST /_simulator/events answers it.
 type PushReport struct {
@@ -91,31 +86,6 @@ func (s *Server) openIDInQuery(e Event, app *App, name string) string {
 	return openID(app.AppID, name)
 }
 
-// happen is what an event changes. Whoever takes back their consent is asked again, and the tokens that came from it are
-// void; whoever closes the account also follows nobody any more (assumed for the tokens and for the following).
-func (s *Server) happen(e Event, app *App, name string) {
-	switch e.Name {
-	case eventSubscribe:
-		s.setFollow(app, name, follow{on: true, since: s.now(), scene: e.Scene})
-	case eventUnsubscribe:
-		s.setFollow(app, name, follow{since: s.now()})
-	case eventCancellation:
-		s.setFollow(app, name, follow{since: s.now()})
-		s.withdrawConsent(app, name)
-	case eventRevoke:
-		s.withdrawConsent(app, name)
-	}
-}
-
-func (s *Server) withdrawConsent(app *App, name string) {
-	s.consents.take(app.AppID + " " + name)
-	s.grants.changeAll(func(g *grant) {
-		if g.app == app && g.who.person == name && g.who.virtual == nil {
-			g.revoked = true
-		}
-	})
-}
-
 // deliver sends until there is an answer: three times in all, with the same message and the same MsgId and CreateTime
 // (documented; that the repeats follow at once, and that an answer other than 200 counts as none, is assumed).
 func (s *Server) deliver(ctx context.Context, p *push, report *PushReport) {
@@ -173,108 +143,4 @@ func shownFor(e Event, report PushReport) string {
 		return ""
 	}
 	return outOfService
-}
-
-// push is one message on its way to one app, with what signs it.
-type push struct {
-	app     *App
-	mode    string
-	key     callbackKey // if mode is not plain
-	openID  string
-	body    []byte // as sent
-	sealed  string // its Encrypt element, if mode is not plain
-	at      string // timestamp, Unix seconds
-	nonce   string
-	address *url.URL
-}
-
-// newPush encrypts and signs a message as the app's mode asks for.
-func (s *Server) newPush(app *App, message []byte, openID string) (*push, error) {
-	p := &push{app: app, mode: s.switches.choice(switchPushMode), openID: openID, body: message}
-	if p.mode == "" || p.mode == "configured" {
-		p.mode = app.EventsMode
-	}
-	var err error
-	if p.address, err = url.Parse(app.EventsURL); err != nil {
-		return nil, fmt.Errorf("events_url: %w", err) // New has checked it
-	}
-	if p.mode != ModePlain {
-		if p.key, err = parseAESKey(app.EncodingAESKey); err != nil {
-			return nil, fmt.Errorf("appid %s in %s mode: %w", app.AppID, p.mode, err)
-		}
-		p.sealed = p.key.encrypt(newCryptoRandom(), message, app.AppID)
-		p.body = sealedBody(p.mode, app, message, p.sealed)
-	}
-	p.sign(s.now())
-	return p, nil
-}
-
-// sealedBody is the message with Encrypt as one more element, or Encrypt with the receiver alone.
-func sealedBody(mode string, app *App, message []byte, sealed string) []byte {
-	encrypt := element{name: "Encrypt", text: sealed}
-	if mode == ModeAES {
-		return writeXML([]element{{name: "ToUserName", text: app.originalID()}, encrypt})
-	}
-	const end = "</xml>"
-	head := message[:len(message)-len(end)]
-	return append(append([]byte(nil), head...), writeXML([]element{encrypt})[len("<xml>"):]...)
-}
-
-func (p *push) sign(now time.Time) {
-	p.at, p.nonce = fmt.Sprint(now.Unix()), newNonce()
-}
-
-// target is the app's address with the query of a push, in the order seen (observed, wechat-protocol §5.2).
-func (p *push) target() *url.URL {
-	added := "signature=" + signed(p.app.Token, p.at, p.nonce) + "&timestamp=" + p.at + "&nonce=" + p.nonce + "&openid=" + p.openID
-	if p.mode != ModePlain {
-		added += "&encrypt_type=aes&msg_signature=" + signed(p.app.Token, p.at, p.nonce, p.sealed)
-	}
-	return withQuery(p.address, added)
-}
-
-func withQuery(address *url.URL, added string) *url.URL {
-	u := *address
-	if u.RawQuery != "" {
-		added = u.RawQuery + "&" + added
-	}
-	u.RawQuery, u.Fragment = added, ""
-	return &u
-}
-
-// alarms counts failed sends in a row and suspends an app's pushes (MarkFail; observed, wechat-protocol §5.5).
-type alarms struct {
-	mu   sync.Mutex
-	apps map[string]*alarm
-}
-
-type alarm struct {
-	failures int
-	until    time.Time
-}
-
-func (a *alarms) init(apps map[string]*App) {
-	a.apps = make(map[string]*alarm, len(apps))
-	for id := range apps {
-		a.apps[id] = new(alarm)
-	}
-}
-
-func (a *alarms) suspended(appID string, now time.Time) (until time.Time, yes bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	until = a.apps[appID].until
-	return until, now.Before(until)
-}
-
-func (a *alarms) note(appID string, ok bool, now time.Time, on bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	alarm := a.apps[appID]
-	if alarm.failures++; ok || !on {
-		alarm.failures = 0
-	}
-	if alarm.failures >= markFailAfter {
-		alarm.failures, alarm.until = 0, now.Add(markFailPause)
-	}
 }
