@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"crypto/hmac"
 	"fmt"
 )
 
@@ -23,7 +24,7 @@ type SealedStore interface {
 	// at the first. Fewer than limit are the last.
 	SealedIdentities(ctx context.Context, after SealedIdentity, limit int) ([]SealedIdentity, error)
 
-	// ReplaceSealed writes each sealed value of New where the identity still keeps
+	// ReplaceSealed writes each sealed value of New that differs, where the identity still keeps
 	// that of Old, and leaves what has changed or is gone meanwhile. It returns
 	// how many values it wrote.
 	ReplaceSealed(ctx context.Context, changes []SealedChange) (int, error)
@@ -63,7 +64,7 @@ func (s *sqliteStore) ReplaceSealed(ctx context.Context, changes []SealedChange)
 				{tx.stmts.resealSessionKey, c.Old.SessionKeySealed, c.New.SessionKeySealed},
 				{tx.stmts.resealRefreshToken, c.Old.UserRefreshTokenSealed, c.New.UserRefreshTokenSealed},
 			} {
-				if column.old == nil || column.new == nil {
+				if column.old == nil || column.new == nil || hmac.Equal(column.old, column.new) {
 					continue
 				}
 				n, err := tx.execCount(column.stmt, c.Old.Provider, c.Old.AppID, c.Old.OpenID, column.old, column.new)

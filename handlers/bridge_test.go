@@ -48,6 +48,7 @@ type bridge struct {
 	clock    *clock
 	log      *lockedBuffer
 	handler  *handlers.Server
+	ring     *keyring.Keyring
 }
 
 // clock is a clock that tests move. It starts at the real time, which cookie jars look at.
@@ -101,9 +102,9 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	t.Cleanup(func() { _ = b.store.Close() })
 	box, err := seal.New([]byte(strings.Repeat("0123456789abcdef", 2)))
 	must(t, err)
-	ring, err := keyring.Open(ctx, b.store, box, keyring.Options{Now: b.clock.Now})
+	b.ring, err = keyring.Open(ctx, b.store, box, keyring.Options{TokenTTL: tokenTTL, JWKSMaxAge: 10 * time.Minute, Now: b.clock.Now})
 	must(t, err)
-	keys := ring.Keys()
+	keys := b.ring.Keys()
 	pages, err := templates.New()
 	must(t, err)
 
@@ -120,6 +121,9 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	cfg.OfficialAccounts = append(cfg.OfficialAccounts, second)
 	for _, c := range change {
 		c(&cfg)
+	}
+	if cfg.JWKSMaxAge == 10*time.Minute { // as the keyring was told
+		cfg.JWKSFresh = b.ring.JWKSMaxAge
 	}
 	b.public = cfg.PublicURL.String()
 	cfg.Issuer, err = jwtauth.NewIssuer(keys, jwtauth.IssuerConfig{Issuer: b.public, Audience: b.public + "/api",

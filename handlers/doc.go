@@ -13,6 +13,9 @@
 // of every return address. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
 // cookie may change something. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
 //
+// verify.go is forward-auth, verifyrefuse.go its refusals and where they lead, verifypass.go its short cut for tokens that are
+// known.
+//
 // requestlog.go keeps what a request's one line in the log says, and tells metrics; ratelimit.go is the middleware of routes
 // with a budget by client address.
 //

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -43,6 +44,7 @@ func tokenDoors(b *bridge, goodToken string) []door {
 		{"PATCH /me by header", b.withHeader("PATCH", "/me"), hasStatus(415), unauthorized, false}, // it has no body
 		{"GET /auth/verify by header", b.withHeader("GET", "/auth/verify"), hasStatus(200), unauthorized, false},
 		{"GET /auth/verify by cookie", b.withCookie("GET", "/auth/verify"), hasStatus(200), unauthorized, true},
+		{"POST /oauth/introspect", b.introspecting, isActive(true), inactive, false},
 		{"GET /login by cookie", b.withCookie("GET", "/login?return_to=/arrived"), landed, toWeChat, true},
 	}
 }
@@ -59,6 +61,30 @@ func (b *bridge) withCookie(method, path string) func(testing.TB, string) *http.
 	return func(t testing.TB, raw string) *http.Request {
 		return newRequest(t, method, b.url+path, []string{"Cookie", "wxbridge_token=" + raw})
 	}
+}
+
+func (b *bridge) introspecting(t testing.TB, raw string) *http.Request {
+	r, err := http.NewRequest("POST", b.url+"/oauth/introspect", strings.NewReader(url.Values{"token": {raw}}.Encode()))
+	must(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("orders", clientSecret)
+	return r
+}
+
+func isActive(want bool) func(page) bool {
+	return func(p page) bool {
+		var answer struct{ Active bool }
+		return p.StatusCode == http.StatusOK && json.Unmarshal([]byte(p.body), &answer) == nil && answer.Active == want
+	}
+}
+
+// inactive is all that introspection says of a token that is no good (RFC 7662 §2.2), unless no form may be as large, or
+// the token is empty.
+func inactive(p page) error {
+	if strings.TrimSpace(p.body) != `{"active":false}` && p.StatusCode != http.StatusRequestEntityTooLarge && p.StatusCode != http.StatusBadRequest {
+		return fmt.Errorf("%d: %.300s", p.StatusCode, p.body)
+	}
+	return nil
 }
 
 func newRequest(t testing.TB, method, address string, header []string) *http.Request {
@@ -198,6 +224,9 @@ func (b *bridge) cost(r *http.Request) uint64 {
 	least := ^uint64(0)
 	for range 5 {
 		again := r.Clone(r.Context())
+		if r.GetBody != nil {
+			again.Body, _ = r.GetBody()
+		}
 		again.RemoteAddr = "192.0.2.1:1234"
 		w := httptest.NewRecorder()
 		var before, after runtime.MemStats
@@ -222,7 +251,7 @@ func newBesiegedBridge(t *testing.T) (*bridge, *hostiletoken.Forger, *atomic.Int
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	must(t, err)
 	forger := &hostiletoken.Forger{Trap: trap.URL}
-	b := newBridge(t, func(c *handlers.Config) {
+	b := newBridge(t, withClients(t), func(c *handlers.Config) {
 		signing := c.Keys.Signing()
 		der, err := signing.MarshalPrivate()
 		must(t, err)

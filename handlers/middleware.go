@@ -2,12 +2,14 @@ package handlers
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -16,36 +18,52 @@ import (
 // maxBody bounds every request body (SRV-02).
 const maxBody = 64 << 10
 
-// requestID names the request in the log and in every error. An id that came in is kept only if a trusted proxy sent it.
+// requestID names the request in the log, in every error and, by secureHeaders, in the answer. An id that came in is kept only if a trusted proxy sent it.
 func (s *Server) requestID(c *gin.Context) {
-	id := ""
-	if given := c.Request.Header["X-Request-Id"]; len(given) > 0 {
-		id = given[0]
-	}
-	if !plausibleRequestID(id) || !s.fromTrustedProxy(c.Request) {
-		id = newRequestID()
-	}
-	r := &record{ResponseWriter: c.Writer, id: id}
+	id := s.idFor(c.Request)
+	r := &record{ResponseWriter: c.Writer, start: s.cfg.Now(), id: id}
 	r.headers[0] = id
 	c.Writer = r
-	c.Writer.Header()["X-Request-Id"] = r.headers[:1:1]
 }
 
-// newRequestID makes an id that no other request has, as rand.Text of crypto/rand does, without asking the kernel: it tells
-// requests apart and guards nothing.
-func newRequestID() string {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+func (s *Server) idFor(r *http.Request) string {
+	given := r.Header["X-Request-Id"]
+	if len(given) > 0 && plausibleRequestID(given[0]) && s.fromTrustedProxy(r) {
+		return given[0]
+	}
+	return s.ids.next()
+}
+
+// requestIDs makes ids that no other request has, of 26 random letters. It asks for the randomness of many at a time, which
+// makes one three times cheaper than rand.Text.
+type requestIDs struct{ pool sync.Pool } // of *randomness
+
+type randomness struct {
+	bytes [512]byte
+	used  int
+}
+
+func (q *requestIDs) next() string {
+	r, _ := q.pool.Get().(*randomness)
+	if r == nil {
+		r = &randomness{used: len(r.bytes)}
+	}
+	if r.used == len(r.bytes) {
+		_, _ = rand.Read(r.bytes[:]) // never fails
+		r.used = 0
+	}
+	first, second := binary.LittleEndian.Uint64(r.bytes[r.used:]), binary.LittleEndian.Uint64(r.bytes[r.used+8:])
+	r.used += 16
+	q.pool.Put(r)
 	var id [26]byte
-	high, low := rand.Uint64(), rand.Uint64()
-	for i := range id {
-		if i == len(id)/2 {
-			high = low
-		}
-		id[i] = alphabet[high&31]
-		high >>= 5 // 13 letters take 65 bits: the last has 4
+	for i := range len(id) / 2 { // 13 letters are 65 bits: the last of them has 4
+		id[i] = idAlphabet[first>>(5*i)&31]
+		id[i+len(id)/2] = idAlphabet[second>>(5*i)&31]
 	}
 	return string(id[:])
 }
+
+const idAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" // RFC 4648 §6
 
 func requestIDOf(c *gin.Context) string { return recordOf(c).id }
 
@@ -80,8 +98,13 @@ func (s *Server) fromTrustedProxy(r *http.Request) bool {
 	if err != nil {
 		return false
 	}
+	return s.trusts(peer.Addr())
+}
+
+func (s *Server) trusts(addr netip.Addr) bool {
+	addr = addr.Unmap()
 	for _, network := range s.trusted {
-		if network.Contains(peer.Addr().Unmap()) {
+		if network.Contains(addr) {
 			return true
 		}
 	}
@@ -133,6 +156,7 @@ func (s *Server) recoverPanic(c *gin.Context) {
 // secureHeaders sets what every answer says. Pages say more, see page.
 func (s *Server) secureHeaders(c *gin.Context) {
 	header := c.Writer.Header()
+	header["X-Request-Id"] = recordOf(c).headers[:1:1]
 	header["X-Content-Type-Options"] = nosniff
 	header["Referrer-Policy"] = noReferrer
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ type Observer struct {
 type record struct {
 	gin.ResponseWriter
 
+	start   time.Time
 	id      string
 	headers [1]string // the id again, as a header's values
 
@@ -42,6 +44,7 @@ type record struct {
 	login    string // how an attempt to log in ended
 	level    slog.Level
 	attrs    []slog.Attr
+	line     [8]slog.Attr // room for what every line says
 }
 
 func recordOf(c *gin.Context) *record { return c.Writer.(*record) }
@@ -72,29 +75,27 @@ func (r *record) noteLogin(outcome string) {
 
 // accessLog writes one line a request: the route, never the path or the query, which may hold a code.
 func (s *Server) accessLog(c *gin.Context) {
-	start := time.Now()
-	c.Next()
-	end := time.Now()
-	route, status, took := routeOf(c), c.Writer.Status(), end.Sub(start)
-	if observe := s.observers[route]; observe != nil {
-		observe(status, took)
-	}
 	r := recordOf(c)
+	c.Next()
+	end := s.cfg.Now()
+	route, status := routeOf(c), c.Writer.Status()
+	if observe := s.observers[route]; observe != nil {
+		observe(status, end.Sub(r.start))
+	}
 	if r.login != "" && s.cfg.Observe.Login != nil {
 		s.cfg.Observe.Login(r.provider, r.login)
 	}
-	ctx := c.Request.Context()
-	handler := s.cfg.Logger.Handler()
+	ctx, handler := c.Request.Context(), s.cfg.Logger.Handler()
 	if !handler.Enabled(ctx, r.level) {
 		return
 	}
-	line := slog.NewRecord(end, r.level, "request", 0) // not LogAttrs, which would look up its caller
-	attrs := append(make([]slog.Attr, 0, 8),           // all at once: the record makes room once
+	line := slog.NewRecord(end, r.level, requestLine, 0) // not LogAttrs, which would look up its caller
+	attrs := append(r.line[:0],
 		slog.String("request_id", r.id),
 		slog.String("method", loggable(c.Request.Method)),
 		slog.String("route", route),
 		slog.Int("status", status),
-		slog.Int64("duration_us", took.Microseconds()),
+		slog.Int64("duration_us", end.Sub(r.start).Microseconds()),
 		slog.String("client", s.clientOf(c)))
 	if r.provider != "" {
 		attrs = append(attrs, slog.String("provider", r.provider))
@@ -102,7 +103,7 @@ func (s *Server) accessLog(c *gin.Context) {
 	if r.event != "" {
 		attrs = append(attrs, slog.String("event", r.event))
 	}
-	line.AddAttrs(attrs...)
+	line.AddAttrs(slog.Attr{Value: slog.GroupValue(attrs...)}) // a group without a name: its members stand in the line itself
 	line.AddAttrs(r.attrs...)
 	_ = handler.Handle(ctx, line) // a log that cannot be written is no reason to fail a request
 }
@@ -117,6 +118,9 @@ func routeOf(c *gin.Context) string {
 
 const noRoute = "none"
 
+// requestLine is the message of the one line a request has.
+const requestLine = "request"
+
 func loggable(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -125,16 +129,38 @@ func loggable(method string) string {
 	return "other"
 }
 
-// clientOf is the address of the request's client: the peer's, or what a trusted proxy says in X-Forwarded-For (SRV-03).
+// clientOf is the address of the request's client, looked up once.
 func (s *Server) clientOf(c *gin.Context) string {
 	r := recordOf(c)
 	if r.client == "" {
-		r.client = peerOf(c.Request)
-		if len(s.trusted) > 0 || r.client == "" {
-			r.client = c.ClientIP()
-		}
+		r.client = s.clientAddress(c.Request)
 	}
 	return r.client
+}
+
+// clientAddress is the peer's address or, where the peer is a trusted proxy, the last one in X-Forwarded-For that is no
+// trusted proxy's (SRV-03).
+func (s *Server) clientAddress(r *http.Request) string {
+	client := peerOf(r)
+	if !s.fromTrustedProxy(r) {
+		return client
+	}
+	for _, line := range slices.Backward(r.Header["X-Forwarded-For"]) {
+		for line != "" {
+			last := strings.LastIndexByte(line, ',')
+			text := strings.TrimSpace(line[last+1:])
+			line = line[:max(last, 0)]
+			addr, err := netip.ParseAddr(text)
+			if err != nil || addr.Zone() != "" {
+				return peerOf(r)
+			}
+			client = text
+			if !s.trusts(addr) {
+				return client
+			}
+		}
+	}
+	return client
 }
 
 // peerOf is the address of the other end of the connection, without a copy, or "".

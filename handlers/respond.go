@@ -205,7 +205,7 @@ func failureEvent(route string) string {
 	switch route {
 	case "/callback/official-account", "/miniprogram/login":
 		return loginFailed
-	case "/logout", "/me", "/auth/verify":
+	case "/logout", "/me", verifyRoute:
 		return "access.refused"
 	}
 	return ""

@@ -104,6 +104,8 @@ type Server struct {
 	observers  map[string]func(status int, took time.Duration) // by route
 
 	verifyWarned seldom
+	ids          requestIDs
+	passLog      slog.Handler // for passKnown
 
 	followerPauses *pauses
 }
@@ -127,6 +129,7 @@ func New(cfg Config) (*Server, error) {
 		returnTo:   returnTo,
 		cookies:    namesFor(cfg.PublicURL, cfg.CookieDomain),
 		policy:     templates.ContentSecurityPolicy(),
+		passLog:    cfg.Logger.Handler().WithAttrs(passAttrs()),
 		homePolicy: templates.ContentSecurityPolicy(cfg.ImageOrigins...),
 		repeats:    newRepeats(cfg.Now),
 		codes:      newSeenCodes(cfg.Now),
@@ -148,7 +151,12 @@ func New(cfg Config) (*Server, error) {
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == verifyRoute && s.passKnown(w, r) {
+		return
+	}
+	s.engine.ServeHTTP(w, r)
+}
 
 // Drain makes /readyz answer 503, so that load balancers send no more requests while open ones finish.
 func (s *Server) Drain() { s.draining.Store(true) }
@@ -156,7 +164,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) routes() {
 	r := s.engine
 	r.Use(s.requestID, s.accessLog, s.recoverPanic)
-	both(r, "/auth/verify", s.handle(s.verify)) // asked for every request of other sites: it goes without what pages need
+	both(r, verifyRoute, s.handle(s.verify)) // asked for every request of other sites, by a proxy: its passes go without what browsers need
 	r.Use(s.secureHeaders, s.limitBody)
 	r.NoRoute(s.handle(s.domainFile))
 	r.NoMethod(s.handle(func(*gin.Context) error { return errMethodNotAllowed }))

@@ -80,9 +80,11 @@ func (s *Server) cookieClaims(c *gin.Context) (jwtauth.Claims, error) {
 
 // due reports whether a cookie's token is past half its life, and its login young enough to go on.
 func (s *Server) due(claims jwtauth.Claims) bool {
-	now := s.cfg.Now()
-	half := claims.IssuedAt.Add(claims.ExpiresAt.Sub(claims.IssuedAt) / 2)
-	return now.After(half) && now.Before(claims.AuthTime.Add(s.cfg.SessionTTL))
+	return s.halfOver(s.cfg.Now(), claims.IssuedAt, claims.ExpiresAt, claims.AuthTime)
+}
+
+func (s *Server) halfOver(now, issued, expires, login time.Time) bool {
+	return now.After(issued.Add(expires.Sub(issued)/2)) && now.Before(login.Add(s.cfg.SessionTTL))
 }
 
 // keepFresh renews both cookies of a token that is due, and the ID token alone if the browser has lost it, after a look at

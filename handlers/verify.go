@@ -16,6 +16,9 @@ import (
 	"wxbridge/jwtauth"
 )
 
+// verifyRoute is asked for every request of every site that a proxy protects.
+const verifyRoute = "/auth/verify"
+
 // verify is forward-auth: a reverse proxy asks it whether a request may pass, and who sends it. It answers 2xx for a valid
 // token and for nothing else (FWD-01). The token alone decides, so that it works without the store (FWD-09); what the proxy
 // says of the original request only shapes the refusal (FWD-02).
@@ -64,6 +67,9 @@ func parseVerifyQuery(raw string) (verifyQuery, error) {
 	if raw == "" {
 		return q, nil
 	}
+	if len(raw) > maxVerifyQuery {
+		return q, invalidRequest("The query of this address is too long.")
+	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return q, invalidRequest("The query of this address is malformed.")
@@ -89,6 +95,9 @@ func parseVerifyQuery(raw string) (verifyQuery, error) {
 	return q, nil
 }
 
+// maxVerifyQuery is room for more roles than a configuration names, in bytes.
+const maxVerifyQuery = 1024
+
 // anyOf takes role=a&role=b and role=a,b for the same.
 func anyOf(given []string) ([]string, error) {
 	var all []string
@@ -108,16 +117,30 @@ func (q verifyQuery) met(claims jwtauth.Claims) bool {
 		(q.providers == nil || slices.Contains(q.providers, claims.Provider))
 }
 
-// keepAlive reads the caller's name from the ID token beside the access token, and renews whichever of the two cookies is
-// past half its life: one an answer, since proxies such as nginx pass only one Set-Cookie on.
-func (s *Server) keepAlive(c *gin.Context, claims jwtauth.Claims) (name string, err error) {
-	id, known := s.idClaims(c.Request, claims.Subject)
-	if known {
-		name = id.Nickname
+// cookieState is what the cookies of a caller say beside who it is.
+type cookieState struct {
+	name                 string // "" if no good ID token of the same fan stands beside the access token
+	renewAccess, renewID bool   // which of the two is past half its life
+}
+
+func (s *Server) cookieState(r *http.Request, claims jwtauth.Claims, now time.Time) cookieState {
+	state := cookieState{renewAccess: s.halfOver(now, claims.IssuedAt, claims.ExpiresAt, claims.AuthTime)}
+	if raw, ok := jwtauth.CookieToken(r, s.cookies.id); ok {
+		id, err := s.cfg.Issuer.ReadIDToken(r.Context(), raw)
+		if err == nil && id.Subject == claims.Subject {
+			state.name = id.Nickname
+			state.renewID = s.halfOver(now, id.IssuedAt, id.ExpiresAt, id.AuthTime)
+		}
 	}
-	renewAccess := s.due(claims)
-	if !renewAccess && !(known && s.due(jwtauth.Claims{IssuedAt: id.IssuedAt, ExpiresAt: id.ExpiresAt, AuthTime: id.AuthTime})) {
-		return name, nil
+	return state
+}
+
+// keepAlive gives the caller's name, and renews whichever of its two cookies is past half its life: one an answer, since
+// proxies such as nginx pass only one Set-Cookie on.
+func (s *Server) keepAlive(c *gin.Context, claims jwtauth.Claims) (name string, err error) {
+	state := s.cookieState(c.Request, claims, recordOf(c).start)
+	if !state.renewAccess && !state.renewID {
+		return state.name, nil
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), verifyStoreTime)
 	defer cancel()
@@ -127,11 +150,11 @@ func (s *Server) keepAlive(c *gin.Context, claims jwtauth.Claims) (name string, 
 		return "", errBadCredential.because(err)
 	case err != nil:
 		s.warnVerify("a session could not be renewed for want of the store; its token goes on to its end", "cause", err.Error())
-		return name, nil
+		return state.name, nil
 	case fan.Status == db.StatusBlocked:
 		return "", errBlocked
 	}
-	err = s.renewOne(ctx, c, sessionOf(claims, fan), renewAccess)
+	err = s.renewOne(ctx, c, sessionOf(claims, fan), state.renewAccess)
 	var refused *apiError
 	switch {
 	case errors.As(err, &refused) && refused.status == http.StatusUnauthorized: // revoked at this moment
@@ -155,16 +178,6 @@ func (s *Server) renewOne(ctx context.Context, c *gin.Context, n session, access
 
 // verifyStoreTime bounds the wait for a store in trouble: the request would pass without it.
 const verifyStoreTime = 250 * time.Millisecond
-
-// idClaims are those of the ID-token cookie if it is good and of the same fan.
-func (s *Server) idClaims(r *http.Request, subject string) (jwtauth.IDClaims, bool) {
-	raw, ok := jwtauth.CookieToken(r, s.cookies.id)
-	if !ok {
-		return jwtauth.IDClaims{}, false
-	}
-	claims, err := s.cfg.Issuer.ReadIDToken(r.Context(), raw)
-	return claims, err == nil && claims.Subject == subject
-}
 
 // setIdentity sets the headers a proxy copies to the application: all of them always, or a client's own would get through
 // where one is missing (FWD-04).

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -446,16 +447,85 @@ func TestFWD09_WithoutTheStore(t *testing.T) {
 func TestFWD01_APanicIsNoPass(t *testing.T) {
 	g := newGate(t)
 	token := g.access(g.claims(g.fan("oAlice", ""), "oAlice"))
+	intact := true
 	verifier, err := jwtauth.NewVerifier(g.cfg.Keys, jwtauth.Config{Issuer: g.public, Audience: g.public + "/api", Now: g.clock.Now,
-		Revoked: func(jwtauth.Claims) bool { panic("revocations are broken") }})
+		CacheBytes: 1 << 20, Revoked: func(jwtauth.Claims) bool {
+			if intact {
+				return false
+			}
+			panic("revocations are broken")
+		}})
 	must(t, err)
 	cfg := g.cfg
 	cfg.Verifier, cfg.Issuer = verifier, g.issuer
 	broken, err := handlers.New(cfg)
 	must(t, err)
-	answer := serve(broken, "/auth/verify", "Bearer "+token)
-	if answer.Code != http.StatusInternalServerError || answer.Header().Get("Remote-User") != "" {
-		t.Errorf("%d %v", answer.Code, answer.Header())
+	if answer := serve(broken, "/auth/verify", "Bearer "+token); answer.Code != http.StatusOK {
+		t.Fatalf("before: %d", answer.Code)
+	}
+	intact = false
+	for _, token := range []string{token, g.access(g.claims(g.fan("oBob", ""), "oBob"))} { // one that is known, one that is not
+		if answer := serve(broken, "/auth/verify", "Bearer "+token); answer.Code != http.StatusInternalServerError || answer.Header().Get("Remote-User") != "" {
+			t.Errorf("%d %v", answer.Code, answer.Header())
+		}
+	}
+}
+
+// A token that is known takes a short cut. Nobody can tell.
+func TestVerify_TheShortCutLeadsToTheSamePlace(t *testing.T) {
+	g := newGate(t)
+	fan := g.fan("oAlice", "爱丽丝")
+	claims := g.claims(fan, "oAlice")
+	claims.Role = "editor"
+	for _, row := range []struct{ name, query, header, value string }{
+		{"Bearer", "", "Authorization", "Bearer " + g.access(claims)},
+		{"cookie", "?redirect=1&role=editor", "Cookie", "wxbridge_token=" + g.access(claims)},
+		{"both cookies", "?provider=official_account", "Cookie", "wxbridge_token=" + g.access(claims) + "; wxbridge_id=" + g.id(fan.ID, "爱丽丝")},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			hits := g.verifier.CacheStats().Hits
+			var answers [3]page
+			var lines [3]map[string]any
+			for i := range answers {
+				before := len(g.log.String())
+				answers[i] = g.ask(row.query, row.header, row.value)
+				answers[i].Header.Del("Date")
+				must(t, json.Unmarshal([]byte(g.log.String()[before:]), &lines[i]))
+				for _, differs := range []string{"time", "request_id", "duration_us"} {
+					if lines[i][differs] == nil {
+						t.Errorf("the log line has no %s: %v", differs, lines[i])
+					}
+					delete(lines[i], differs)
+				}
+			}
+			if got := g.verifier.CacheStats().Hits - hits; got != 2 {
+				t.Fatalf("%d of 3 from memory", got)
+			}
+			for i := 1; i < 3; i++ {
+				if answers[i].StatusCode != 200 || !reflect.DeepEqual(answers[i].Header, answers[0].Header) || answers[i].body != answers[0].body {
+					t.Errorf("%d %v\nfirst %d %v", answers[i].StatusCode, answers[i].Header, answers[0].StatusCode, answers[0].Header)
+				}
+				if !reflect.DeepEqual(lines[i], lines[0]) {
+					t.Errorf("logged %v\nfirst  %v", lines[i], lines[0])
+				}
+			}
+		})
+	}
+	token := g.access(claims)
+	for _, want := range []int{200, 200, 401} {
+		if want == 401 {
+			g.cfg.Revocations.RevokeSession(claims.SessionID, g.clock.Now().Add(tokenTTL))
+		}
+		if p := g.ask("", "Authorization", "Bearer "+token); p.StatusCode != want {
+			t.Errorf("%d, want %d", p.StatusCode, want)
+		}
+	}
+	for name, query := range map[string]string{"an unknown parameter": "?x", "a role not held": "?role=admin"} {
+		known := g.access(g.claims(fan, "oAlice"))
+		g.ask("", "Authorization", "Bearer "+known)
+		if p := g.ask(query, "Authorization", "Bearer "+known); p.StatusCode < 400 {
+			t.Errorf("%s passes with a known token", name)
+		}
 	}
 }
 

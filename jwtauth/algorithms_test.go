@@ -146,7 +146,7 @@ func TestKEY03_NoFormattingShowsASecret(t *testing.T) {
 	}
 	slog.New(slog.NewTextHandler(&out, nil)).Info("key", "k", k, "s", keys.Signing())
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("key", "k", k)
-	asJSON, err := json.Marshal(k)
+	asJSON, err := json.Marshal(map[string]any{"key": k})
 	must(t, err)
 	out.Write(asJSON)
 	text := out.String()

@@ -21,6 +21,11 @@
 // in jwtauth/ginauth; for gRPC and other carriers see [TokenFromAuthorization];
 // everything else can call [Verifier.Verify]. The examples are complete programs.
 //
+// A verifier with [Config].CacheBytes remembers tokens that were good: the next
+// request with the same token costs a lookup instead of a signature, about a
+// hundredth. What may have changed is asked every time: the clock, the key, the
+// revocations. Tokens that were refused are never remembered.
+//
 // A token passes only if all of this holds: its header's typ is "at+jwt" and
 // names no extension; kid names a key of the bridge, alg is that key's one
 // algorithm, and the signature is good; iss and aud are the configured ones; sub,
@@ -30,7 +35,8 @@
 //
 // There are two kinds of token, and neither can stand in for the other: access
 // tokens (RFC 9068) are credentials; ID tokens (typ "JWT", another audience) are
-// for a page's script to read and are never accepted here.
+// for a page's script to read and are never accepted here ([Issuer.ReadIDToken]
+// reads back what they show).
 //
 // # Who it is, and what they may do
 //

@@ -2,7 +2,6 @@ package jwtauth
 
 import (
 	"context"
-	"strings"
 	"time"
 )
 
@@ -14,6 +13,7 @@ func (i *Issuer) ReadIDToken(ctx context.Context, raw string) (IDClaims, error) 
 	if c, known, err := i.memory.recall(ctx, raw); known {
 		return c, err
 	}
+	i.memory.miss(raw)
 	payload, key, err := openSigned(ctx, i.keys, raw, typID)
 	if err != nil {
 		return IDClaims{}, err
@@ -23,11 +23,12 @@ func (i *Issuer) ReadIDToken(ctx context.Context, raw string) (IDClaims, error) 
 		return IDClaims{}, err
 	}
 	now := i.c.Now()
-	if err := checkIDTimes(&c, time.Time{}, now); err != nil {
+	if err := checkIDTimes(c, time.Time{}, now); err != nil {
 		return IDClaims{}, err
 	}
 	if i.memory != nil {
-		i.rememberID(raw, key, c, now)
+		times := [packedTimes]time.Time{issuedAt: c.IssuedAt, expiresAt: c.ExpiresAt, authTime: c.AuthTime}
+		i.memory.put(pack(raw, times, c.Subject, c.Nickname, c.Picture), key, defaultLeeway, now)
 	}
 	return c, nil
 }
@@ -35,11 +36,11 @@ func (i *Issuer) ReadIDToken(ctx context.Context, raw string) (IDClaims, error) 
 // ReadIDTokenStats tells how the memory of ID tokens does; zero without one.
 func (i *Issuer) ReadIDTokenStats() CacheStats { return i.memory.stats() }
 
-func (i *Issuer) rememberID(raw string, key Key, c IDClaims, now time.Time) {
-	e := &remembered[IDClaims]{raw: strings.Clone(raw), claims: c, expires: c.ExpiresAt.Add(defaultLeeway)}
-	e.size = entryBytes + len(raw) + len(c.Subject) + len(c.Nickname) + len(c.Picture)
-	e.key.Store(key.m)
-	i.memory.put(e, now)
+func (i *Issuer) unpackIDClaims(p *packed) IDClaims {
+	return IDClaims{
+		Issuer: i.c.Issuer, Audience: i.c.ClientID, Subject: p.string(0), Nickname: p.string(1), Picture: p.string(2),
+		IssuedAt: p.time(issuedAt), ExpiresAt: p.time(expiresAt), AuthTime: p.time(authTime),
+	}
 }
 
 func (i *Issuer) parseIDClaims(payload []byte) (IDClaims, error) {
@@ -60,10 +61,9 @@ func (i *Issuer) parseIDClaims(payload []byte) (IDClaims, error) {
 	if r.err != nil {
 		return IDClaims{}, r.err
 	}
-	c.Issuer = i.c.Issuer // equal, and shared by all
 	return c, nil
 }
 
-func checkIDTimes(c *IDClaims, notBefore, now time.Time) error {
+func checkIDTimes(c IDClaims, notBefore, now time.Time) error {
 	return checkTimes(now, defaultLeeway, c.IssuedAt, c.AuthTime, notBefore, c.ExpiresAt)
 }

@@ -58,7 +58,7 @@ type IssuerConfig struct {
 	TTL      time.Duration // life of both kinds, at least a second
 
 	// CacheBytes is how much memory [Issuer.ReadIDToken] may take for ID tokens
-	// that were good, about 2 KiB each; 0 is none. See [Config.CacheBytes].
+	// that were good, about 1 KiB each; 0 is none. See [Config.CacheBytes].
 	CacheBytes int
 
 	Now func() time.Time
@@ -89,7 +89,9 @@ func NewIssuer(keys *KeySet, c IssuerConfig) (*Issuer, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Issuer{keys: keys, c: c, memory: newMemory(c.CacheBytes, keys, c.Now, checkIDTimes)}, nil
+	i := &Issuer{keys: keys, c: c}
+	i.memory = newMemory(c.CacheBytes, keys, c.Now, i.unpackIDClaims, checkIDTimes)
+	return i, nil
 }
 
 // AccessToken signs an access token and returns it with the claims it carries.

@@ -14,9 +14,9 @@ import (
 // and with that in entries.
 //
 // What can change from one request to the next is not remembered but asked each
-// time: the clock, the key, the revocations. Only tokens that passed
-// every check come in, so nobody without tokens of the issuer can fill it or push
-// others out. A token is found by its whole text; there is no hash to collide.
+// time: the clock, the key, the revocations. Only tokens that passed every check
+// come in, so nobody without tokens of the issuer can fill it or push others out.
+// A token is found by its whole text; there is no hash to collide.
 //
 // When it is full a hand goes round the entries and drops the first that has not
 // been used since it last came by ("second chance"). So tokens in use outlive any
@@ -25,24 +25,25 @@ import (
 type memory[C any] struct {
 	keys     KeySource
 	now      func() time.Time
-	checkNow func(c *C, notBefore, now time.Time) error // asks what depends on the moment
+	unpack   func(*packed) C
+	checkNow func(c C, notBefore, now time.Time) error // asks what depends on the moment
 
 	shardBytes int
-	shards     [memoryShards]shard[C]
+	shards     [memoryShards]shard
 }
 
 const (
 	memoryShards = 16
 
-	// entryBytes is what an entry costs beside its token and the strings of its
-	// claims: the entry, its place in the map, and the allocator's rounding.
-	entryBytes = 512
+	// entryBytes is what an entry costs beside its text: itself, its places in map
+	// and ring. The allocator rounds texts up, by an eighth at most.
+	entryBytes = 192
 )
 
-type shard[C any] struct {
+type shard struct {
 	mu    sync.RWMutex
-	byRaw map[string]*remembered[C]
-	ring  []*remembered[C]
+	byRaw map[string]*remembered
+	ring  []*remembered
 	hand  int // index into ring
 	bytes int
 
@@ -50,13 +51,11 @@ type shard[C any] struct {
 	_            [64]byte // keeps the counters of two shards off one cache line
 }
 
-// remembered is one token that was good. All but key and used never change.
-type remembered[C any] struct {
-	raw       string
-	claims    C
-	notBefore time.Time
-	expires   time.Time // when no verifier accepts it any more
-	size      int       // bytes
+// remembered is one token that was good. All but place, key and used never change.
+type remembered struct {
+	packed
+	expires int64 // Unix seconds from which on no verifier accepts it
+	size    int   // bytes
 
 	place int                         // in the ring; the shard's lock guards it
 	used  atomic.Bool                 // since the hand came by
@@ -65,26 +64,26 @@ type remembered[C any] struct {
 
 // CacheStats tells how a memory of checked tokens does.
 type CacheStats struct {
-	Hits, Misses uint64 // since the start; a token that is refused at once is neither or a miss
+	Hits, Misses uint64 // since the start; a token that was known and is no good any more is neither
 	Entries      int
 	Bytes        int // estimated
 }
 
 // newMemory makes a memory of at most so many bytes; nil, which remembers
 // nothing, if bytes is 0.
-func newMemory[C any](bytes int, keys KeySource, now func() time.Time, checkNow func(c *C, notBefore, now time.Time) error) *memory[C] {
+func newMemory[C any](bytes int, keys KeySource, now func() time.Time, unpack func(*packed) C, checkNow func(c C, notBefore, now time.Time) error) *memory[C] {
 	if bytes <= 0 {
 		return nil
 	}
-	m := &memory[C]{keys: keys, now: now, checkNow: checkNow, shardBytes: bytes / memoryShards}
+	m := &memory[C]{keys: keys, now: now, unpack: unpack, checkNow: checkNow, shardBytes: bytes / memoryShards}
 	for i := range m.shards {
-		m.shards[i].byRaw = map[string]*remembered[C]{}
+		m.shards[i].byRaw = map[string]*remembered{}
 	}
 	return m
 }
 
 // shardOf picks by the end of the token, which is a signature's and so random.
-func (m *memory[C]) shardOf(raw string) *shard[C] {
+func (m *memory[C]) shardOf(raw string) *shard {
 	if len(raw) < 8 {
 		return &m.shards[0]
 	}
@@ -98,66 +97,83 @@ func (m *memory[C]) recall(ctx context.Context, raw string) (c C, known bool, er
 	if m == nil {
 		return c, false, nil
 	}
+	return m.recallAt(ctx, raw, m.now())
+}
+
+// recallAt is recall for a caller who knows the time.
+func (m *memory[C]) recallAt(ctx context.Context, raw string, now time.Time) (c C, known bool, err error) {
+	if m == nil {
+		return c, false, nil
+	}
 	s := m.shardOf(raw)
 	s.mu.RLock()
 	e := s.byRaw[raw]
 	s.mu.RUnlock()
 	if e == nil {
-		s.misses.Add(1)
 		return c, false, nil
 	}
 	good, err := e.keyStillGood(ctx, m.keys)
 	if err == nil && !good {
-		s.misses.Add(1)
 		m.forget(e)
 		return c, false, nil
 	}
 	if err == nil {
-		err = m.checkNow(&e.claims, e.notBefore, m.now())
+		c = m.unpack(&e.packed)
+		err = m.checkNow(c, e.time(notBefore), now)
 	}
 	if err != nil {
 		if errors.Is(err, ErrInvalid) {
 			m.forget(e)
 		}
-		return c, true, err
+		var none C
+		return none, true, err
 	}
 	s.hits.Add(1)
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	return e.claims, true, nil
+	return c, true, nil
 }
 
-// put takes an entry in, at the cost of others if need be. One that is larger
-// than a shard is left out.
-func (m *memory[C]) put(e *remembered[C], now time.Time) {
+// miss counts a token that had to be verified from its text.
+func (m *memory[C]) miss(raw string) {
+	if m != nil {
+		m.shardOf(raw).misses.Add(1)
+	}
+}
+
+// put takes in a token that the key made, at the cost of others if need be. One
+// that is larger than a shard is left out.
+func (m *memory[C]) put(p packed, key Key, leeway time.Duration, now time.Time) {
+	e := &remembered{packed: p, expires: p.time(expiresAt).Add(leeway).Unix(), size: entryBytes + len(p.text)*9/8}
+	e.key.Store(key.m)
 	if e.size > m.shardBytes {
 		return
 	}
-	s := m.shardOf(e.raw)
+	s := m.shardOf(e.raw())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, there := s.byRaw[e.raw]; there {
+	if _, there := s.byRaw[e.raw()]; there {
 		return
 	}
 	for s.bytes+e.size > m.shardBytes {
-		s.dropOne(now)
+		s.dropOne(now.Unix())
 	}
 	e.place = len(s.ring)
 	s.ring = append(s.ring, e)
-	s.byRaw[e.raw] = e
+	s.byRaw[e.raw()] = e
 	s.bytes += e.size
 }
 
 // dropOne moves the hand to an entry that has expired or was not used since it
 // last came by, and drops it.
-func (s *shard[C]) dropOne(now time.Time) {
+func (s *shard) dropOne(now int64) {
 	for {
 		if s.hand >= len(s.ring) {
 			s.hand = 0
 		}
 		e := s.ring[s.hand]
-		if !e.used.Load() || !now.Before(e.expires) {
+		if !e.used.Load() || now >= e.expires {
 			s.remove(e)
 			s.hand++ // past the newest, which took its place
 			return
@@ -168,22 +184,22 @@ func (s *shard[C]) dropOne(now time.Time) {
 }
 
 // forget drops an entry that is no good any more.
-func (m *memory[C]) forget(e *remembered[C]) {
-	s := m.shardOf(e.raw)
+func (m *memory[C]) forget(e *remembered) {
+	s := m.shardOf(e.raw())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byRaw[e.raw] == e {
+	if s.byRaw[e.raw()] == e {
 		s.remove(e)
 	}
 }
 
-func (s *shard[C]) remove(e *remembered[C]) {
+func (s *shard) remove(e *remembered) {
 	last := len(s.ring) - 1
 	s.ring[e.place] = s.ring[last]
 	s.ring[e.place].place = e.place
 	s.ring[last] = nil
 	s.ring = s.ring[:last]
-	delete(s.byRaw, e.raw)
+	delete(s.byRaw, e.raw())
 	s.bytes -= e.size
 }
 
@@ -206,7 +222,7 @@ func (m *memory[C]) stats() CacheStats {
 
 // keyStillGood reports whether the key that made an entry's signature is still
 // the one its kid names. An error is what a verification would end with now.
-func (e *remembered[C]) keyStillGood(ctx context.Context, keys KeySource) (bool, error) {
+func (e *remembered) keyStillGood(ctx context.Context, keys KeySource) (bool, error) {
 	made := e.key.Load()
 	key, err := findKey(ctx, keys, header{kid: made.id, alg: made.method.Alg()})
 	switch {

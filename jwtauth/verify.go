@@ -31,7 +31,7 @@ type Config struct {
 	// [RevocationSet.Revoked].
 	Revoked func(Claims) bool
 
-	// CacheBytes is how much memory tokens that were good may take, about 2 KiB
+	// CacheBytes is how much memory tokens that were good may take, about 1½ KiB
 	// each, so that the next request with the same token costs a lookup instead of
 	// a signature. 0 is none. Expiry, key and revocation are asked every time.
 	CacheBytes int
@@ -67,7 +67,7 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 		c.Now = time.Now
 	}
 	v := &Verifier{keys: keys, c: c}
-	v.memory = newMemory(c.CacheBytes, keys, c.Now, v.checkNow)
+	v.memory = newMemory(c.CacheBytes, keys, c.Now, v.unpackClaims, v.checkNow)
 	return v, nil
 }
 
@@ -87,6 +87,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 
 // verifyNew verifies a token from its text, and remembers it if it is good.
 func (v *Verifier) verifyNew(ctx context.Context, raw string) (Claims, error) {
+	v.memory.miss(raw)
 	payload, key, err := openSigned(ctx, v.keys, raw, typAccess)
 	if err != nil {
 		return Claims{}, err
@@ -96,23 +97,27 @@ func (v *Verifier) verifyNew(ctx context.Context, raw string) (Claims, error) {
 		return Claims{}, err
 	}
 	now := v.c.Now()
-	if err := v.checkNow(&claims, notBefore, now); err != nil {
+	if err := v.checkNow(claims, notBefore, now); err != nil {
 		return Claims{}, err
 	}
 	if v.memory != nil {
-		v.remember(raw, key, claims, notBefore, now)
+		v.memory.put(packClaims(raw, &claims, notBefore), key, v.c.Leeway, now)
 	}
 	return claims, nil
 }
 
-func (v *Verifier) remember(raw string, key Key, c Claims, notBefore, now time.Time) {
-	c.Issuer = v.c.Issuer // equal, and shared by all
-	// raw may be part of a larger text, such as a Cookie header.
-	e := &remembered[Claims]{raw: strings.Clone(raw), claims: c, notBefore: notBefore, expires: c.ExpiresAt.Add(v.c.Leeway)}
-	e.size = entryBytes + len(raw) + len(c.Subject) + len(c.ClientID) + len(c.ID) + len(c.SessionID) + len(c.Provider) +
-		len(c.AppID) + len(c.OpenID) + len(c.UnionID) + len(c.Role)
-	e.key.Store(key.m)
-	v.memory.put(e, now)
+func packClaims(raw string, c *Claims, nbf time.Time) packed {
+	return pack(raw, [packedTimes]time.Time{issuedAt: c.IssuedAt, expiresAt: c.ExpiresAt, authTime: c.AuthTime, notBefore: nbf},
+		c.Subject, c.ClientID, c.ID, c.SessionID, c.Provider, c.AppID, c.OpenID, c.UnionID, c.Role)
+}
+
+func (v *Verifier) unpackClaims(p *packed) Claims {
+	return Claims{
+		Issuer: v.c.Issuer, Audience: v.c.Audience,
+		Subject: p.string(0), ClientID: p.string(1), ID: p.string(2), SessionID: p.string(3),
+		Provider: p.string(4), AppID: p.string(5), OpenID: p.string(6), UnionID: p.string(7), Role: p.string(8),
+		IssuedAt: p.time(issuedAt), ExpiresAt: p.time(expiresAt), AuthTime: p.time(authTime),
+	}
 }
 
 // CacheStats tells how the memory of verified tokens does; zero without one.
@@ -157,11 +162,11 @@ func findKey(ctx context.Context, keys KeySource, h header) (Key, error) {
 }
 
 // checkNow asks what depends on the moment: times, then revocation.
-func (v *Verifier) checkNow(c *Claims, notBefore, now time.Time) error {
+func (v *Verifier) checkNow(c Claims, notBefore, now time.Time) error {
 	if err := checkTimes(now, v.c.Leeway, c.IssuedAt, c.AuthTime, notBefore, c.ExpiresAt); err != nil {
 		return err
 	}
-	if v.c.Revoked != nil && v.c.Revoked(*c) {
+	if v.c.Revoked != nil && v.c.Revoked(c) {
 		return refusal("revoked")
 	}
 	return nil

@@ -29,6 +29,8 @@ func TestWrongCommandLinesExitWith2(t *testing.T) {
 		{"serv", "serve"},
 		{"keys lst", "unknown command"},
 		{"menu push", "unknown command"},
+		{"keys rotate now", "unknown command"},
+		{"keys list --all", "--all"},
 		{"token inspekt", "unknown command"},
 		{"serve now", "now"},
 		{"serve --port 80", "--port"},
@@ -45,7 +47,7 @@ func TestWrongCommandLinesExitWith2(t *testing.T) {
 }
 
 func TestCommandsExplainThemselves(t *testing.T) {
-	for _, line := range []string{"", "serve --help", "dev --help", "simulator --help", "token", "token --help", "token inspect --help", "version --help"} {
+	for _, line := range []string{"", "serve --help", "dev --help", "simulator --help", "keys", "keys list --help", "keys rotate --help", "token", "token --help", "token inspect --help", "version --help"} {
 		if got := run(t, nil, strings.Fields(line)...); got.code != 0 || len(got.stdout) < 80 || got.stderr != "" {
 			t.Errorf("wxbridge %s: exit code %d, stdout %q, stderr %q", line, got.code, got.stdout, got.stderr)
 		}

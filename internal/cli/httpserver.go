@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,12 +25,16 @@ type site struct {
 type silent struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
+	count atomic.Int64 // of conns
 }
 
 // silentGrace is for a request that is on its way at that moment.
 const silentGrace = 500 * time.Millisecond
 
 func (s *silent) watch(c net.Conn, state http.ConnState) {
+	if state != http.StateNew && s.count.Load() == 0 {
+		return // every request comes by here twice, and as a rule nobody is silent
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state == http.StateNew {
@@ -37,6 +42,7 @@ func (s *silent) watch(c net.Conn, state http.ConnState) {
 	} else {
 		delete(s.conns, c)
 	}
+	s.count.Store(int64(len(s.conns)))
 }
 
 func (s *silent) close() {
@@ -64,7 +70,7 @@ func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 		ConnState:         unasked.watch,
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
+		ReadTimeout:       10 * time.Second, // as for the header: net/http then sets one deadline a request, not two
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    60 << 10, // net/http allows 4 KiB more

@@ -34,6 +34,7 @@ func TestSimulatorPrintsLinesThatABridgeStartsWith(t *testing.T) {
 			t.Errorf("stdout lacks %s", v.Name)
 		}
 	}
+	p.line(t, p.stderr, "  token ") // written after stdout's lines
 	for name, value := range values {
 		if !strings.Contains(p.stderr.String(), value) {
 			t.Errorf("stderr does not tell the value of %s", name)

@@ -211,3 +211,24 @@ func FuzzTokenInspect(f *testing.F) {
 		}
 	})
 }
+
+func TestTokenInspectKnowsTheSharedSecret(t *testing.T) {
+	wechat := startWeChat(t)
+	environ := append(serveEnviron(t, wechat.url), "WXBRIDGE_JWT_ALG=HS256", "WXBRIDGE_JWT_HS256_SECRET=n4Vb8Xc2Zl6Kj0Hg5Fd9Sa3Po7Iu1YtRe")
+	dir := t.TempDir()
+	b := startServe(t, dir, environ)
+	var login loginAnswer
+	code := wechat.jsCode(t, "alice", devApp(t, "mini_program").AppID)
+	if status := postJSON(t, b.url+"/miniprogram/login", map[string]string{"code": code}, &login); status != http.StatusOK {
+		t.Fatalf("login answered %d", status)
+	}
+	t.Chdir(dir)
+	got := run(t, environ, "token", "inspect", login.AccessToken)
+	if got.code != 0 || !strings.Contains(got.stdout, "good, by a key of") || !strings.Contains(got.stdout, "HS256") || strings.Contains(got.stdout, "n4Vb8Xc2") {
+		t.Errorf("exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	signed := strings.LastIndex(login.AccessToken, ".") + 1
+	if got := run(t, environ, "token", "inspect", login.AccessToken[:signed]+strings.Repeat("A", 43)); got.code != 1 || !strings.Contains(got.stdout, "BAD") {
+		t.Errorf("another signature: exit code %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}

@@ -136,13 +136,14 @@ func hostileRequests(token string) []request {
 		{"/login/register", []string{"lang", "x"}}, {"/login/refused", []string{"lang"}},
 		{"/login/snapshot", []string{"lang"}}, {"/login/cookies-off", []string{"lang"}}, {"/", []string{"lang"}},
 		{"/me", []string{"access_token"}}, {"/.well-known/jwks.json", []string{"kid"}},
+		{"/auth/verify", []string{"redirect", "role", "provider"}},
 	} {
 		for _, param := range c.params {
 			for name, value := range nastyValues() {
 				add(param+" "+name, http.MethodGet, c.path+"?"+param+"="+value, nil, "", 0)
 			}
 			add(param+" empty, twice", http.MethodGet, c.path+"?"+param+"=&"+param+"=", nil, "", 0)
-			add(param+" twice", http.MethodGet, c.path+"?"+param+"=a&"+param+"=b", nil, "", wantIf(param != "lang" && param != "x" && param != "access_token" && param != "kid" && param != "again", 400, 0))
+			add(param+" twice", http.MethodGet, c.path+"?"+param+"=a&"+param+"=b", nil, "", wantIf(param != "role" && param != "provider" && param != "lang" && param != "x" && param != "access_token" && param != "kid" && param != "again", 400, 0))
 			add(param+" as an array", http.MethodGet, c.path+"?"+param+"[]=a&"+param+"[0]=b", nil, "", 0)
 		}
 		for name, q := range map[string]string{"bare &": "&&&&", "bare =": "=", "bad escape": "%zz=%zz", "semicolons": "a;b;c",
@@ -274,7 +275,7 @@ func gzipped(s string) string {
 func hostileHeaders(token string) []request {
 	var all []request
 	for _, c := range []struct{ method, path string }{
-		{http.MethodGet, "/login"}, {http.MethodGet, callbackPath + "?code=a&state=b"}, {http.MethodGet, "/"}, {http.MethodGet, "/me"},
+		{http.MethodGet, "/login"}, {http.MethodGet, callbackPath + "?code=a&state=b"}, {http.MethodGet, "/"}, {http.MethodGet, "/me"}, {http.MethodGet, "/auth/verify"}, {http.MethodGet, "/auth/verify?redirect=1"},
 		{http.MethodGet, "/login/register"}, {http.MethodPost, "/logout"}, {http.MethodDelete, "/me"}, {http.MethodGet, "/me/export"},
 	} {
 		for name, header := range map[string]http.Header{

@@ -51,8 +51,9 @@ func realBrowser(t *testing.T, s *stand) {
 		_, err := cdp.Call(ctx, target, network.ClearBrowserCookies, cdp.Empty{})
 		return err
 	}))
-	if got := tb.script(`fetch("/data?x=1").then(async r => r.status + " " + (await r.json()).login_url)`); !strings.HasPrefix(got, "401 "+s.layout.bridge+"/login?return_to=") {
-		t.Errorf("FWD-07 fetch of a stranger: %s", got)
+	stranger := tb.script(`fetch("/data?x=1").then(async r => r.status + " " + (await r.json()).login_url)`)
+	if !strings.HasPrefix(stranger, "401 "+s.layout.bridge+"/login?return_to=") {
+		t.Errorf("FWD-07 fetch of a stranger: %s", stranger)
 	}
 	for _, problem := range tb.complaints() {
 		if strings.Contains(problem, "Content Security Policy") || strings.Contains(problem, "Uncaught") {

@@ -51,6 +51,7 @@ type layout struct {
 	name          string
 	site, bridge  string // origins
 	cookie        string // name of the access token's
+	cookieDomain  string
 	bridgeSetting []string
 }
 
@@ -58,6 +59,7 @@ func layouts() []layout {
 	return []layout{
 		{name: "one-host", site: "https://www.example.com", bridge: "https://www.example.com", cookie: "__Host-wxbridge_token"},
 		{name: "sub-domain", site: "https://app.example.com", bridge: "https://login.example.com", cookie: "wxbridge_token",
+			cookieDomain:  "example.com",
 			bridgeSetting: []string{"WXBRIDGE_COOKIE_DOMAIN=example.com", "WXBRIDGE_RETURN_ORIGINS=https://app.example.com"}},
 	}
 }
@@ -93,16 +95,20 @@ func startStandAsking(t *testing.T, proxy string, l layout, requirement string, 
 				s.roots.AppendCertsFromPEM(text)
 			}
 		}
-		res, err := s.http.Get(l.bridge + "/.well-known/jwks.json")
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == http.StatusOK
+		return s.answers(l.bridge+"/.well-known/jwks.json", http.StatusOK) && s.answers(l.site+"/", http.StatusUnauthorized)
 	})
 	s.site.forget()
 	s.gate.forget()
 	return s
+}
+
+func (s *stand) answers(address string, status int) bool {
+	res, err := s.http.Get(address)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == status
 }
 
 // requireProxy skips the test where the program is absent. Traefik is in no Debian package, so only its own name demands it.
@@ -275,7 +281,8 @@ func (p proxyFiles) writeCertificate(t *testing.T) *x509.CertPool {
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "example.com"},
 		DNSNames: []string{"www.example.com", "app.example.com", "login.example.com"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -306,6 +313,10 @@ type echoed struct {
 	Body   string
 }
 
+func echoOf(r *http.Request, body []byte) echoed {
+	return echoed{Method: r.Method, URI: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Body: string(body)}
+}
+
 // echoSite answers every request with what it saw, pages as HTML around it, and keeps all of them.
 type echoSite struct {
 	address string
@@ -329,11 +340,12 @@ func (s *echoSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	e := echoed{Method: r.Method, URI: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Body: string(body)}
+	e := echoOf(r, body)
 	s.mu.Lock()
 	s.seen = append(s.seen, e)
 	s.mu.Unlock()
-	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && strings.EqualFold(r.Header.Get("Connection"), "upgrade") && r.ProtoAtLeast(1, 1) {
+	upgrade := strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && strings.EqualFold(r.Header.Get("Connection"), "upgrade")
+	if upgrade && r.ProtoAtLeast(1, 1) {
 		greetBySocket(w, r)
 		return
 	}
@@ -362,7 +374,8 @@ func greetBySocket(w http.ResponseWriter, r *http.Request) {
 	}
 	defer conn.Close()
 	message := "hello " + r.Header.Get("Remote-User")
-	fmt.Fprintf(buffered, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n\x81%c%s",
+	fmt.Fprintf(buffered, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Accept: %s\r\n\r\n\x81%c%s",
 		base64.StdEncoding.EncodeToString(sum[:]), len(message), message)
 	buffered.Flush()
 	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
@@ -428,7 +441,7 @@ func newGate(t *testing.T, bridge string) *gate {
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		g.mu.Lock()
-		g.seen = append(g.seen, echoed{Method: r.Method, URI: r.RequestURI, Host: r.Host, Header: r.Header.Clone(), Body: string(body)})
+		g.seen = append(g.seen, echoOf(r, body))
 		instead := g.instead
 		g.mu.Unlock()
 		r.Body = io.NopCloser(bytes.NewReader(body))

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,7 +39,27 @@ type site struct {
 	*testing.T
 	path  string
 	clock *clock
-	log   bytes.Buffer
+	log   lockedBuffer
+}
+
+// lockedBuffer is a log that several processes write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// take gives what was written and forgets it.
+func (l *lockedBuffer) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.b.Reset()
+	return l.b.String()
 }
 
 func newSite(t *testing.T) *site {
@@ -75,14 +96,13 @@ func (s *site) rotate(o keyring.Options) error {
 
 // events gives the logged events of a kind, and forgets them all.
 func (s *site) events(name string) (found []map[string]any) {
-	for line := range strings.Lines(s.log.String()) {
+	for line := range strings.Lines(s.log.take()) {
 		var e map[string]any
 		must(s.T, json.Unmarshal([]byte(line), &e))
 		if e["event"] == name {
 			found = append(found, e)
 		}
 	}
-	s.log.Reset()
 	return found
 }
 
@@ -140,7 +160,6 @@ func TestKEY04_ARotationIsPublishedThenSignsThenRetires(t *testing.T) {
 	rows, err := a.store.Keys(ctx)
 	must(t, err)
 	next := rows[1].ID
-	last := a.token()
 	for _, p := range []*running{a, b} {
 		if p.Keys().Signing().ID() != old || !p.publishes(next) {
 			t.Fatalf("signs with %s, publishes %s", p.Keys().Signing(), p.Keys().JWKS())
@@ -152,7 +171,7 @@ func TestKEY04_ARotationIsPublishedThenSignsThenRetires(t *testing.T) {
 	if a.Keys().Signing().ID() != old {
 		t.Error("signs too early")
 	}
-	last = a.token()
+	last := a.token()
 	s.clock.advance(time.Millisecond)
 	a.look()
 	b.look()
@@ -226,7 +245,7 @@ func TestKEY01_PrivatePartsAreDestroyedWhenTheySignNoMore(t *testing.T) {
 func TestKEY04_AKeyIsReplacedByAgeOnceHoweverManyLook(t *testing.T) {
 	s := newSite(t)
 	a, b := s.start(), s.start()
-	s.log.Reset()
+	s.log.take()
 	s.clock.advance(90*24*time.Hour - 11*time.Minute - time.Second)
 	a.look()
 	b.look()
@@ -332,7 +351,7 @@ func TestHS256SecretsRotateByConfiguration(t *testing.T) {
 		t.Errorf("a compromised secret comes back: %v", err)
 	}
 	s.clock.advance(91 * 24 * time.Hour)
-	s.log.Reset()
+	s.log.take()
 	a.look()
 	a.look()
 	if got := s.events("key.overdue"); len(got) != 1 {
@@ -593,7 +612,19 @@ func TestASecretChangesWhileProcessesRun(t *testing.T) {
 		t.Errorf("a start with the previous secret alone: %v", err)
 	}
 
-	// The old process cannot open a key that is new, but it hears that one is compromised, and then signs nothing.
+	// The old process cannot open a key that is new, so it lets nobody cache its own key set until that one signs (KEY-05);
+	// and it hears that one is compromised, and then signs nothing.
+	_, err = keyring.Rotate(ctx, old.store, both, s.options())
+	must(t, err)
+	for range 11 {
+		s.clock.advance(time.Minute)
+		old.look()
+		fresh.look()
+	}
+	if got := []time.Duration{old.JWKSMaxAge(), fresh.JWKSMaxAge()}; got[0] != 0 || got[1] != 10*time.Minute {
+		t.Errorf("cache lives: %v", got)
+	}
+	must(t, old.verify(old.token()))
 	_, err = keyring.RotateCompromised(ctx, old.store, both, s.options())
 	must(t, err)
 	old.look()

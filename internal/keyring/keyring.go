@@ -67,10 +67,11 @@ type Keyring struct {
 
 	mu       sync.Mutex
 	rows     []db.KeyRow          // as they were at the last look that succeeded
-	lookedAt time.Time            // when that was
+	lookedAt time.Time            // when the key set was last all that the store had
 	opened   map[string]openedKey // by id
 	phases   map[string]Phase     // by id: what was last logged
 	blocked  bool                 // a row does not open: this process changes none
+	missing  bool                 // and its key was never known: the key set lacks it
 	signing  jwtauth.Key          // what the key set was last made of
 	others   []jwtauth.Key
 	overdue  bool // it was logged that the HS256 secret is old
@@ -139,7 +140,7 @@ func (k *Keyring) Keys() *jwtauth.KeySet { return k.keys }
 
 // JWKSMaxAge is how long others may cache the key set from now on: as long as this
 // process was told, but never into a time for which a key may have been published
-// that this process has not heard of, because the store cannot be read (KEY-05).
+// that this process lacks, because it cannot read the store or that key (KEY-05).
 func (k *Keyring) JWKSMaxAge() time.Duration {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -185,7 +186,9 @@ func (k *Keyring) Look(ctx context.Context) error {
 	if err := k.take(rows); err != nil {
 		return err
 	}
-	k.lookedAt = k.o.Now()
+	if !k.missing {
+		k.lookedAt = k.o.Now()
+	}
 	if k.blocked {
 		return nil
 	}
@@ -215,7 +218,7 @@ func (k *Keyring) change(ctx context.Context, rows []db.KeyRow, how func(*change
 func (k *Keyring) take(rows []db.KeyRow) error {
 	var signing jwtauth.Key
 	var others []jwtauth.Key
-	k.blocked = false
+	k.blocked, k.missing = false, false
 	entries := Schedule(rows, k.o.Now())
 	for _, e := range entries {
 		if e.Phase == Compromised || e.Phase == Expired {
@@ -225,6 +228,7 @@ func (k *Keyring) take(rows []db.KeyRow) error {
 		key, ok := k.open(e)
 		switch {
 		case !ok:
+			k.missing = true
 		case e.Phase == Signing:
 			signing = key
 		default:

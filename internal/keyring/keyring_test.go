@@ -222,7 +222,7 @@ func TestKEY06_AFirstStartKilledAtAnyMomentLeavesAStoreThatStarts(t *testing.T) 
 		must(t, child.Start())
 		lines := bufio.NewScanner(out)
 		lines.Scan() // it has begun
-		kill := time.AfterFunc(time.Duration(round)*200*time.Microsecond, func() { _ = child.Process.Kill() })
+		kill := time.AfterFunc(time.Duration(round)*120*time.Microsecond, func() { _ = child.Process.Kill() })
 		answered := ""
 		if lines.Scan() {
 			answered = lines.Text()
