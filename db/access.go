@@ -57,6 +57,9 @@ func (tx *transaction) setAccess(id string, a Access, until, now time.Time) (Acc
 		if err := tx.exec(tx.stmts.updateFan, fanArgs(change.After)...); err != nil {
 			return AccessChange{}, err
 		}
+		if err := tx.tellChange(before, change.After, now); err != nil {
+			return AccessChange{}, err
+		}
 	}
 	if a.revokes(before) {
 		change.Revoked, err = tx.revokeFan(before.ID, until, now)

@@ -13,6 +13,7 @@
 //	login.go       SaveLogin, the one transaction that applies them
 //	fans.go        the other reads and writes of fans
 //	access.go      what operators do: list, block, change roles
+//	push.go        WeChat's pushes, each taken once
 //	keys.go, revocation.go
 //	store.go       Open and the errors
 //	sqlite.go      connections and their settings

@@ -109,6 +109,12 @@ func Statements() map[string]string {
 		"delete aliases": deleteAliases, "delete fan": deleteFan, "prune revocations": pruneRevocations,
 		"sealed": selectSealed, "reseal session key": resealSessionKey, "reseal refresh token": resealRefreshToken,
 		"revocations": selectRevocations, "new revocations": selectNewRevocations, "revoked": selectRevoked,
+		"new events": selectNewEvents, "insert delivery": insertDelivery, "queued": selectQueued,
+		"next due": selectNextDue, "due": selectDue, "reply": selectReply, "claim": claimDelivery, "claimed": selectClaimed,
+		"delete delivery": deleteDelivery, "delete event": deleteEventIfDone, "postpone": postponeDelivery, "fail": failDelivery,
+		"release": releaseNext, "hasten": hastenDeliveries, "failed": selectFailed, "reopen": reopenDelivery,
+		"failed deliveries": selectFailedDeliveries, "erase queued": eraseQueued, "erase new": eraseNew,
+		"rekey queued": rekeyQueued, "rekey new": rekeyNew, "park": parkDeliveries, "identity keys": selectIdentityKeys,
 		"cut": selectCut, "upsert revocation": upsertRevocation, "list fans": selectFans,
 	}
 }

@@ -65,6 +65,7 @@ type Identity struct {
 	UserRefreshTokenSealed []byte
 	UserRefreshExpiresAt   time.Time
 	ProfileJSON            []byte // the profile as WeChat sent it
+	ProfileStale           bool   // WeChat says that it is no longer the person's; the next profile ends that
 
 	CreatedAt   time.Time
 	LastLoginAt time.Time
@@ -81,7 +82,7 @@ type Profile struct {
 // Login is one successful login with WeChat.
 type Login struct {
 	// Identity needs Provider, AppID, OpenID and OpenAccount. Any other field
-	// left empty keeps what is known; FanID and the times are the store's own.
+	// left empty keeps what is known; FanID, ProfileStale and the times are the store's own.
 	Identity Identity
 
 	// Profile, if given, makes the fan registered. Its empty fields keep what

@@ -15,7 +15,8 @@ const (
 	selectFanByAnyID = `SELECT ` + fanColumns + ` FROM fans WHERE id = ` + survivingID
 
 	identityColumns = `provider, appid, openid, fan_id, open_account, unionid, scope, subscribed,
-  session_key_sealed, user_refresh_token_sealed, user_refresh_expires_at, profile_json, i.created_at, i.last_login_at`
+  session_key_sealed, user_refresh_token_sealed, user_refresh_expires_at, profile_json, profile_stale,
+  i.created_at, i.last_login_at`
 
 	selectIdentities = `SELECT ` + identityColumns + ` FROM identities AS i WHERE fan_id = ` + survivingID + `
 ORDER BY i.created_at, provider, appid, openid`
@@ -103,7 +104,7 @@ func (s *sqliteStore) UpdateFan(ctx context.Context, id string, change func(*Fan
 			return before, nil
 		}
 		after.UpdatedAt = stored(s.now())
-		err = s.writer.do(ctx, func(tx *transaction) error { return tx.swapFan(before, after) })
+		err = s.writer.do(ctx, func(tx *transaction) error { return tx.swapFan(before, after, s.now()) })
 		if errors.Is(err, errFanMoved) {
 			continue
 		}
@@ -117,15 +118,18 @@ func (s *sqliteStore) UpdateFan(ctx context.Context, id string, change func(*Fan
 // errFanMoved: the fan is no longer what the caller has read.
 var errFanMoved = errors.New("fan has changed meanwhile")
 
-func (tx *transaction) swapFan(before, after Fan) error {
-	now, err := tx.fan(before.ID)
+func (tx *transaction) swapFan(before, after Fan, now time.Time) error {
+	stored, err := tx.fan(before.ID)
 	switch {
-	case errors.Is(err, ErrNotFound) || err == nil && now != before:
+	case errors.Is(err, ErrNotFound) || err == nil && stored != before:
 		return errFanMoved
 	case err != nil:
 		return err
 	}
-	return tx.exec(tx.stmts.updateFan, fanArgs(after)...)
+	if err := tx.exec(tx.stmts.updateFan, fanArgs(after)...); err != nil {
+		return err
+	}
+	return tx.tellChange(before, after, now)
 }
 
 // keepOwn undoes changes to what is the store's own and gives times the form
@@ -153,7 +157,7 @@ func (s *sqliteStore) ForgetUserRefreshToken(ctx context.Context, provider, appI
 func (s *sqliteStore) EraseFan(ctx context.Context, id string, cut, until time.Time) ([]string, error) {
 	var ids []string
 	err := s.writer.do(ctx, func(tx *transaction) (err error) {
-		ids, err = tx.eraseFan(id, cut, until)
+		ids, err = tx.eraseFan(id, cut, until, s.now())
 		return err
 	})
 	if err != nil {
@@ -162,9 +166,16 @@ func (s *sqliteStore) EraseFan(ctx context.Context, id string, cut, until time.T
 	return ids, nil
 }
 
-func (tx *transaction) eraseFan(id string, cut, until time.Time) ([]string, error) {
+func (tx *transaction) eraseFan(id string, cut, until, now time.Time) ([]string, error) {
 	ids, err := tx.allIDs(id)
 	if err != nil {
+		return nil, err
+	}
+	keys, err := tx.eventKeys(ids)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.eraseEvents(ids[0], keys); err != nil {
 		return nil, err
 	}
 	for _, erased := range ids {
@@ -172,7 +183,10 @@ func (tx *transaction) eraseFan(id string, cut, until time.Time) ([]string, erro
 	}
 	tx.exec(tx.stmts.deleteAliases, ids[0])
 	tx.exec(tx.stmts.deleteIdentities, ids[0])
-	return ids, tx.exec(tx.stmts.deleteFan, ids[0])
+	if err := tx.exec(tx.stmts.deleteFan, ids[0]); err != nil {
+		return nil, err
+	}
+	return ids, tx.tellErased(ids, now)
 }
 
 func scanFanRow(r scanner) (f Fan, err error) {
@@ -185,9 +199,10 @@ func scanFanRow(r scanner) (f Fan, err error) {
 func scanIdentity(scan func(columns []any) error) (Identity, error) {
 	var i Identity
 	var subscribed sql.NullBool
-	var expires, created, lastLogin int64
+	var expires, stale, created, lastLogin int64
 	err := scan([]any{&i.Provider, &i.AppID, &i.OpenID, &i.FanID, &i.OpenAccount, &i.UnionID, &i.Scope, &subscribed,
-		&i.SessionKeySealed, &i.UserRefreshTokenSealed, &expires, &i.ProfileJSON, &created, &lastLogin})
+		&i.SessionKeySealed, &i.UserRefreshTokenSealed, &expires, &i.ProfileJSON, &stale, &created, &lastLogin})
+	i.ProfileStale = stale != 0
 	i.Subscribed = optional(subscribed)
 	i.UserRefreshExpiresAt = fromMillis(expires)
 	i.CreatedAt, i.LastLoginAt = fromMillis(created), fromMillis(lastLogin)

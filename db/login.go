@@ -53,6 +53,7 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`
   user_refresh_expires_at = CASE WHEN ?7 IS NULL THEN user_refresh_expires_at ELSE ?8 END,
   user_refresh_token_sealed = coalesce(?7, user_refresh_token_sealed),
   profile_json = coalesce(?9, profile_json),
+  profile_stale = CASE WHEN ?9 IS NULL THEN profile_stale ELSE 0 END,
   last_login_at = ?10
 WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
 
@@ -93,6 +94,7 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	if err != nil {
 		return result, err
 	}
+	met := fan
 	others, err := tx.fansLinkedTo(l.Identity, fan.ID)
 	if err != nil {
 		return result, err
@@ -101,6 +103,7 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	case known:
 	case len(others) > 0:
 		fan, others, result.Linked = others[0], others[1:], true
+		met = fan
 	default:
 		result.Created = true
 		if fan, err = newFan(now); err != nil {
@@ -125,10 +128,18 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	if err := tx.saveFan(fan, result.Fan, result.Created); err != nil {
 		return result, err
 	}
-	if !known {
-		return result, tx.addIdentity(l, result.Fan, now)
+	if known {
+		err = tx.refreshIdentity(identity, l, result.Fan, now)
+	} else {
+		err = tx.addIdentity(l, result.Fan, now)
+		if err == nil {
+			err = tx.rekeyEvents(OpenIDKey(l.Identity.Provider, l.Identity.AppID, l.Identity.OpenID), result.Fan.ID, now)
+		}
 	}
-	return result, tx.refreshIdentity(identity, l, result.Fan, now)
+	if err != nil {
+		return result, err
+	}
+	return result, tx.tellLogin(l, met, result, now)
 }
 
 // knownIdentity finds the identity, without its secrets, and its fan.
@@ -211,7 +222,8 @@ func (tx *transaction) absorb(survivor Fan, loser string, now time.Time) error {
 	tx.exec(tx.stmts.moveAliases, loser, survivor.ID)
 	tx.exec(tx.stmts.deleteFan, loser)
 	tx.exec(tx.stmts.insertAlias, loser, survivor.ID, millis(now))
-	return tx.exec(tx.stmts.updateFan, fanArgs(survivor)...)
+	tx.exec(tx.stmts.updateFan, fanArgs(survivor)...)
+	return tx.tellMerged(loser, survivor.ID, now)
 }
 
 func newFan(now time.Time) (Fan, error) {

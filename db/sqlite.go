@@ -34,6 +34,7 @@ type sqliteStore struct {
 	checkpointer *checkpointer
 	readers      *sql.DB
 	reads        readStatements
+	outbox       *outbox
 
 	closeOnce sync.Once
 	closeErr  error
@@ -50,14 +51,17 @@ func openSQLite(ctx context.Context, path string, now func() time.Time, o openOp
 	if err := migrate(conn, now); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	s := &sqliteStore{now: now, readers: openReaders(path)}
-	if s.reads, err = prepareReads(ctx, s.readers); err != nil {
+	s := &sqliteStore{now: now, readers: openReaders(path), outbox: newOutbox()}
+	if s.reads, err = prepareReads(ctx, s.readers); err == nil {
+		err = s.loadEndpoints(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.readers.Close(), conn.Close())
 	}
 	if s.checkpointer, err = startCheckpointer(path); err != nil {
 		return nil, errors.Join(err, s.readers.Close(), conn.Close())
 	}
-	if s.writer, err = startWriter(conn, s.checkpointer, o.commits); err != nil {
+	if s.writer, err = startWriter(conn, s.checkpointer, s.outbox, o.commits); err != nil {
 		return nil, errors.Join(err, s.checkpointer.stop(), s.readers.Close(), conn.Close(), s.checkpointer.close())
 	}
 	return s, nil
@@ -182,6 +186,8 @@ type readStatements struct {
 	sealed                                                           *sql.Stmt
 	newRevocations, revoked, fans, byOpenID                          *sql.Stmt
 	appToken, fansByUnionID                                          *sql.Stmt
+	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
+	failedDeliveries, stale, dropped                                 *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -201,8 +207,15 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectFans:           &s.fans,
 		selectByOpenID:       &s.byOpenID,
 
-		selectAppToken:      &s.appToken,
-		selectFansByUnionID: &s.fansByUnionID,
+		selectAppToken:         &s.appToken,
+		selectFansByUnionID:    &s.fansByUnionID,
+		selectNewEvents:        &s.newEvents,
+		selectNextDue:          &s.nextDue,
+		selectEndpoints:        &s.endpoints,
+		selectEndpointStates:   &s.endpointStates,
+		selectFailedDeliveries: &s.failedDeliveries,
+		selectStale:            &s.stale,
+		selectDropped:          &s.dropped,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -218,7 +231,7 @@ type writeStatements struct {
 	begin, commit, rollback, probe *statement
 
 	selectFan, fanByAnyID, insertFan, updateFan, deleteFan         *statement
-	selectKnown, selectLinked                                      *statement
+	selectKnown, selectLinked, identityKeys                        *statement
 	insertIdentity, updateIdentity, relinkIdentity, moveIdentities *statement
 	forgetRefreshToken, deleteIdentities                           *statement
 	selectAliases, insertAlias, moveAliases, deleteAliases         *statement
@@ -227,6 +240,16 @@ type writeStatements struct {
 	resealSessionKey, resealRefreshToken                           *statement
 	nextRevocation, selectCut                                      *statement
 	lockAppToken, saveAppToken, unlockAppToken                     *statement
+	insertSeenPush, prunePushes                                    *statement
+	setSubscribed, markProfileStale, withdrawProfile               *statement
+
+	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
+	insertDelivery, selectQueued, releaseNext                         *statement
+	selectDue, selectReply, claimDelivery, selectClaimed              *statement
+	deleteDelivery, postponeDelivery, failDelivery, hasten            *statement
+	selectFailed, reopenDelivery, selectUnsettled, dropDelivery       *statement
+	selectEndpoints, upsertEndpoint, retireEndpoint, disableEndpoint  *statement
+	dropEndpoints, eraseQueued, eraseNew, rekeyNew, rekeyQueued, park *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -245,6 +268,7 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		deleteFan:          &s.deleteFan,
 		selectKnown:        &s.selectKnown,
 		selectLinked:       &s.selectLinked,
+		selectIdentityKeys: &s.identityKeys,
 		insertIdentity:     &s.insertIdentity,
 		updateIdentity:     &s.updateIdentity,
 		relinkIdentity:     &s.relinkIdentity,
@@ -267,6 +291,41 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		lockAppToken:       &s.lockAppToken,
 		saveAppToken:       &s.saveAppToken,
 		unlockAppToken:     &s.unlockAppToken,
+		insertSeenPush:     &s.insertSeenPush,
+		prunePushes:        &s.prunePushes,
+		setSubscribed:      &s.setSubscribed,
+		markProfileStale:   &s.markProfileStale,
+		withdrawProfile:    &s.withdrawProfile,
+
+		insertEvent:       &s.insertEvent,
+		selectNewEvents:   &s.newEvents,
+		updateMark:        &s.updateMark,
+		deleteEventIfDone: &s.deleteEventIfDone,
+		insertDelivery:    &s.insertDelivery,
+		selectQueued:      &s.selectQueued,
+		releaseNext:       &s.releaseNext,
+		selectDue:         &s.selectDue,
+		selectReply:       &s.selectReply,
+		claimDelivery:     &s.claimDelivery,
+		selectClaimed:     &s.selectClaimed,
+		deleteDelivery:    &s.deleteDelivery,
+		postponeDelivery:  &s.postponeDelivery,
+		failDelivery:      &s.failDelivery,
+		hastenDeliveries:  &s.hasten,
+		selectFailed:      &s.selectFailed,
+		reopenDelivery:    &s.reopenDelivery,
+		selectUnsettled:   &s.selectUnsettled,
+		dropDelivery:      &s.dropDelivery,
+		selectEndpoints:   &s.selectEndpoints,
+		upsertEndpoint:    &s.upsertEndpoint,
+		retireEndpoint:    &s.retireEndpoint,
+		disableEndpoint:   &s.disableEndpoint,
+		dropEndpoints:     &s.dropEndpoints,
+		eraseQueued:       &s.eraseQueued,
+		eraseNew:          &s.eraseNew,
+		rekeyNew:          &s.rekeyNew,
+		rekeyQueued:       &s.rekeyQueued,
+		parkDeliveries:    &s.park,
 	} {
 		var err error
 		if *place, err = prepare(conn, text); err != nil {

@@ -17,6 +17,8 @@ type Store interface {
 	SealedStore
 	RevocationStore
 	AppTokenStore
+	PushStore
+	OutboxStore
 
 	// Ping reports whether the store can read and write right now; the error
 	// is ErrUnavailable or the context's.

@@ -47,6 +47,7 @@ type writer struct {
 	queue  chan *operation
 	ended  chan struct{}
 
+	outbox  *outbox
 	observe func(Commit) // may be nil
 	began   time.Time    // of the commit under way
 
@@ -63,10 +64,11 @@ type operation struct {
 	done chan error // the answer, buffered
 }
 
-func startWriter(conn *sqlite3.SQLiteConn, c *checkpointer, observe func(Commit)) (*writer, error) {
+func startWriter(conn *sqlite3.SQLiteConn, c *checkpointer, o *outbox, observe func(Commit)) (*writer, error) {
 	w := &writer{
 		conn:         conn,
 		checkpointer: c,
+		outbox:       o,
 		observe:      observe,
 		queue:        make(chan *operation, queueSize),
 		ended:        make(chan struct{}),
@@ -155,9 +157,9 @@ func (w *writer) commit(group []*operation) (again []*operation) {
 	if _, err := w.stmts.begin.exec(); err != nil {
 		return w.fail(w.waiting(group), fmt.Errorf("begin: %w", err))
 	}
-	wrote := false
+	wrote, enqueued := false, false
 	for i := 0; i < len(group); i++ {
-		tx := &transaction{stmts: w.stmts}
+		tx := &transaction{stmts: w.stmts, outbox: w.outbox}
 		op := group[i]
 		op.err = op.runIn(tx)
 		switch {
@@ -169,7 +171,7 @@ func (w *writer) commit(group []*operation) (again []*operation) {
 			op.done <- op.err
 			return append(group[:i], group[i+1:]...)
 		}
-		wrote = wrote || tx.wrote
+		wrote, enqueued = wrote || tx.wrote, enqueued || tx.enqueued
 		if i == len(group)-1 && len(group) < groupSize {
 			group = w.join(group)
 		}
@@ -179,6 +181,9 @@ func (w *writer) commit(group []*operation) (again []*operation) {
 		return w.fail(group, fmt.Errorf("commit: %w", err))
 	}
 	w.served = len(group)
+	if enqueued {
+		w.outbox.wake()
+	}
 	if wrote {
 		w.tell(len(group), nil)
 	}
@@ -255,9 +260,11 @@ func (op *operation) runIn(tx *transaction) (err error) {
 
 // transaction is what an operation may do inside the writer's transaction.
 type transaction struct {
-	stmts *writeStatements
-	wrote bool
-	err   error // of the first statement that failed
+	stmts    *writeStatements
+	outbox   *outbox
+	wrote    bool
+	enqueued bool  // there is a new event
+	err      error // of the first statement that failed
 }
 
 // exec runs a statement that writes. Once a statement has failed the later ones

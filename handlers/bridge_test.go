@@ -89,10 +89,16 @@ func (l *lockedBuffer) String() string {
 // newBridge starts a bridge. change may alter its configuration before that.
 func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	t.Helper()
+	return newBridgeWithEvents(t, "", change...)
+}
+
+// newBridgeWithEvents is newBridge with an address to which the simulator pushes events.
+func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handlers.Config)) *bridge {
+	t.Helper()
 	b := &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}}
 	server := httptest.NewUnstartedServer(nil)
 	b.url = "http://" + server.Listener.Addr().String()
-	b.startSimulator()
+	b.startSimulator(eventsURL)
 
 	public, err := url.Parse(b.url)
 	must(t, err)
@@ -141,11 +147,14 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	return b
 }
 
-func (b *bridge) startSimulator() {
+func (b *bridge) startSimulator(eventsURL string) {
 	apps := simulator.DevApps("127.0.0.1")
 	b.official, b.mini, b.second = apps[0], apps[1], apps[0]
 	b.second.AppID, b.second.Secret, b.second.OpenAccount = "wx0123456789abcdef", "another-secret", ""
 	apps = append(apps, b.second)
+	if eventsURL != "" {
+		apps[0].EventsURL, apps[2].EventsURL = eventsURL, eventsURL+"?app=second"
+	}
 	server := httptest.NewUnstartedServer(nil)
 	b.simURL = "http://" + server.Listener.Addr().String()
 	var err error

@@ -58,6 +58,9 @@ type Config struct {
 	// RateLimit is asked on login, callback and token routes, by client address; nil limits nobody.
 	RateLimit *ratelimit.Limiter
 
+	// Reply, if set, is asked what the account answers to messages, and to events that can be answered.
+	Reply Replier
+
 	Observe Observer // hears what happens; the zero value hears nothing
 
 	// Dev counts any browser but WeCom's as WeChat's, and lets the cookie simulator_browser say otherwise.
@@ -73,6 +76,7 @@ type OfficialAccount struct {
 	OpenAccount string // unionids are compared inside it only
 	Client      *wechat.Official
 	Tokens      *wechat.AppTokens // of the same app; nil: it is never asked anything that needs an app token
+	Callback    *wechat.Callback  // takes its pushes; nil: /events/official-account does not know the account
 }
 
 // MiniProgram is one mini program (小程序) people log in with.
@@ -182,6 +186,10 @@ func (s *Server) routes() {
 
 	// Mini program.
 	r.POST("/miniprogram/login", s.limitRate, s.handle(s.miniProgramLogin))
+
+	// Pushes of WeChat's, which all come from a few addresses: they are never limited (SRV-04).
+	r.GET("/events/official-account", s.handle(s.verifyEvents))
+	r.POST("/events/official-account", s.handle(s.takeEvent))
 
 	// Tokens and APIs.
 	r.GET("/me", s.handle(s.getMe))

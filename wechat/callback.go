@@ -104,6 +104,13 @@ func NewCallback(c CallbackConfig) (*Callback, error) {
 // message says can be believed.
 func (c *Callback) Encrypts() bool { return len(c.ciphers) > 0 }
 
+// Authenticate checks the signature in the query of a push or a GET, without which
+// nobody need read the body.
+func (c *Callback) Authenticate(query url.Values) error {
+	_, err := c.authenticate(query)
+	return err
+}
+
 // Verify checks the GET by which the console tries the address, and returns the
 // echostr, which must be the whole answer, as text/plain. It is not signed, so
 // only what could be one is returned.

@@ -103,6 +103,22 @@ func (m *Message) Key() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// CheckReply reports what would make WeChat tell the user that the account is out
+// of service instead of showing reply, a passive reply in plain XML (or JSON, where
+// m is): it must be one document from m's receiver to its sender (§5.5).
+func (m *Message) CheckReply(reply []byte) error {
+	f, _, err := readFields(reply)
+	switch {
+	case err != nil:
+		return err
+	case f["ToUserName"] != m.From || f["FromUserName"] != m.To:
+		return fmt.Errorf("%w: a reply goes from the ToUserName to the FromUserName of its message", ErrMalformed)
+	case f["MsgType"] == "" || f["CreateTime"] == "":
+		return fmt.Errorf("%w: a reply has a MsgType and a CreateTime", ErrMalformed)
+	}
+	return nil
+}
+
 // ContentType is that of Raw, and of a reply.
 func (m *Message) ContentType() string {
 	if isJSON(m.Raw) {

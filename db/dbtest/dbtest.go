@@ -35,6 +35,8 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"follow", followTests},
 		{"access", accessTests},
 		{"list", listTests},
+		{"outbox", outboxTests},
+		{"push", pushTests},
 		{"concurrency", concurrencyTests},
 		{"close", closeTests},
 	} {

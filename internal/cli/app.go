@@ -28,6 +28,7 @@ type app struct {
 	meters  meters
 
 	revocations *follow.Follower // of what other processes revoke
+	notifier    *notifier        // tells backends of events
 }
 
 // appOptions is what dev does otherwise than serve.
@@ -50,6 +51,11 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	if err != nil {
 		return nil, err
 	}
+	endpoints, secretFiles, err := loadWebhooks(cfg.EventWebhooks)
+	if err != nil {
+		return nil, err
+	}
+	warnOfOpenFiles(logger, secretFiles)
 	meters := newMeters(cfg)
 	store, err := db.Open(ctx, cfg.Database, time.Now, meters.store()...)
 	if err != nil {
@@ -78,13 +84,19 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	hc.Store, hc.Box, hc.Logger, hc.Dev = store, box, logger, o.dev
 	hc.JWKSFresh = keys.JWKSMaxAge
 	hc.Clients = registry
+	notifier, err := newNotifier(ctx, endpoints, store, logger, meters)
+	if err != nil {
+		return nil, err
+	}
+	hc.Reply = notifier.reply()
 	hc.ImageOrigins = append(avatarOrigins(), o.imageOrigins...)
 	meters.watch(hc, follower.Age)
 	handler, err := handlers.New(hc)
 	if err != nil {
 		return nil, err
 	}
-	return &app{handler: handler, store: store, box: box, keys: keys, logger: logger, meters: meters, revocations: follower}, nil
+	return &app{handler: handler, store: store, box: box, keys: keys, logger: logger, meters: meters, revocations: follower,
+		notifier: notifier}, nil
 }
 
 // Memory for tokens already verified, in bytes: about 2,800 access tokens and 1,000 ID tokens.
@@ -149,7 +161,7 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 	return hc, nil
 }
 
-// pruneEvery is how often expired revocations leave the store.
+// pruneEvery is how often what has expired leaves the store.
 const pruneEvery = time.Hour
 
 // keepHouse follows what other processes write, and now and then drops from the store what has expired, until ctx ends.
@@ -161,7 +173,7 @@ func (a *app) keepHouse(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := a.prune(ctx); err != nil && ctx.Err() == nil {
-			a.logger.Warn("expired revocations stay in the store for now", "error", err.Error())
+			a.logger.Warn("what has expired stays in the store for now", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -173,14 +185,18 @@ func (a *app) keepHouse(ctx context.Context) {
 
 // prune takes one bounded step after another, so that logins get their turn between them (REL-09).
 func (a *app) prune(ctx context.Context) error {
-	for {
-		if n, err := a.store.PruneRevocations(ctx); err != nil || n == 0 {
-			return err
+	for _, step := range []func(context.Context) (int, error){a.store.PruneRevocations, a.store.PrunePushes, a.pruneOutbox} {
+		for n := 1; n > 0; {
+			var err error
+			if n, err = step(ctx); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
-// inBackground starts keepHouse, follows the keys, and seals anew what a previous secret has sealed. stop ends it all and
+// inBackground starts keepHouse, follows the keys, tells backends of events, and seals anew what a previous secret has sealed. stop ends it all and
 // waits: call it when the last request has been answered and before the
 // store is closed. A signal that ends serving does not end it, since requests are still answered then.
 func (a *app) inBackground(ctx context.Context, cfg config.Config) (stop func()) {
@@ -188,6 +204,7 @@ func (a *app) inBackground(ctx context.Context, cfg config.Config) (stop func())
 	var running sync.WaitGroup
 	running.Go(func() { a.keepHouse(ctx) })
 	running.Go(func() { a.followKeys(ctx) })
+	running.Go(func() { a.notifier.run(ctx) })
 	if cfg.SecretPrevious != "" {
 		running.Go(func() { a.reseal(ctx) })
 	}

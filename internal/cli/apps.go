@@ -50,7 +50,12 @@ func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 			if err != nil {
 				return err
 			}
-			hc.OfficialAccounts = append(hc.OfficialAccounts, handlers.OfficialAccount{Alias: a.Alias, OpenAccount: a.OpenAccount, Client: client, Tokens: tokens})
+			callback, err := newCallback(a.ID, a.CallbackToken, a.EncodingAESKey)
+			if err != nil {
+				return err
+			}
+			hc.OfficialAccounts = append(hc.OfficialAccounts, handlers.OfficialAccount{Alias: a.Alias, OpenAccount: a.OpenAccount, Client: client,
+				Callback: callback, Tokens: tokens})
 		case config.ProviderMiniProgram:
 			client, err := wechat.NewMiniProgram(m.api, credentials(a))
 			if err != nil {
@@ -60,4 +65,13 @@ func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 		}
 	}
 	return nil
+}
+
+// newCallback takes the pushes of an app, if it has a token for them.
+func newCallback(appID string, token, aesKey config.Secret) (*wechat.Callback, error) {
+	if token == "" {
+		return nil, nil
+	}
+	return wechat.NewCallback(wechat.CallbackConfig{AppID: appID, Token: wechat.Secret(token.Reveal()),
+		AESKey: wechat.Secret(aesKey.Reveal()), Now: time.Now})
 }

@@ -155,6 +155,11 @@ func devEnviron(environ map[string]string, data string) (_ map[string]string, re
 			environ[id], environ[secret] = app.AppID, app.Secret
 		}
 	}
+	token, key := config.Prefix+"OFFICIAL_TOKEN", config.Prefix+"OFFICIAL_ENCODING_AES_KEY"
+	if environ[token] == "" && environ[token+"_FILE"] == "" && environ[key] == "" && environ[key+"_FILE"] == "" {
+		app := devApp(simulator.ProviderOfficialAccount)
+		environ[token], environ[key] = app.Token, app.EncodingAESKey
+	}
 	if environ[config.Prefix+"RATE_LIMIT"] == "" {
 		environ[config.Prefix+"RATE_LIMIT"] = "0"
 	}
@@ -206,6 +211,8 @@ func devApps(cfg config.Config, bridge string) []simulator.App {
 		switch apps[i].Provider {
 		case simulator.ProviderOfficialAccount:
 			apps[i].AppID, apps[i].Secret = cfg.Official.ID, cfg.Official.Secret.Reveal()
+			apps[i].Token, apps[i].EncodingAESKey = cfg.Official.Token.Reveal(), cfg.Official.EncodingAESKey.Reveal()
+			apps[i].EventsMode = "" // encrypted, if there is a key
 		case simulator.ProviderMiniProgram:
 			apps[i].AppID, apps[i].Secret = cfg.MiniProgram.ID, cfg.MiniProgram.Secret.Reveal()
 		}

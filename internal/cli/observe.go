@@ -11,6 +11,7 @@ import (
 	"wxbridge/handlers"
 	"wxbridge/internal/config"
 	"wxbridge/internal/metrics"
+	"wxbridge/internal/webhooks"
 	"wxbridge/wechat"
 )
 
@@ -63,6 +64,14 @@ func (m meters) requests() handlers.Observer {
 		return handlers.Observer{}
 	}
 	return handlers.Observer{Route: m.Route, Login: m.Login, RateLimited: m.RateLimited}
+}
+
+// webhooks hears of attempts to deliver events.
+func (m meters) webhooks() func(webhooks.Result) {
+	if !m.on() {
+		return nil
+	}
+	return func(r webhooks.Result) { m.WebhookAttempt(r.Endpoint, string(r.Outcome), r.Took) }
 }
 
 // watch reads the numbers that are asked for when somebody looks.

@@ -123,6 +123,23 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 	}
 	attrs = append(attrs, slog.String("instances", "several processes of this machine may share the database; a login's callbacks belong to one of them"))
 	logger.Info("serving", attrs...)
+	warnOfPlainMode(logger, cfg)
+}
+
+// warnOfPlainMode recommends encrypted pushes (WX-11).
+func warnOfPlainMode(logger *slog.Logger, cfg config.Config) {
+	for _, a := range cfg.Apps {
+		if a.CallbackToken == "" || a.EncodingAESKey != "" {
+			continue
+		}
+		setting := "encoding_aes_key in " + cfg.AppsFile
+		if a.ID == cfg.Official.ID {
+			setting = config.Prefix + "OFFICIAL_ENCODING_AES_KEY"
+		}
+		logger.Warn("WeChat's pushes come in plain mode, where anybody who sees the address of one can forge others for five minutes",
+			"app", a.Alias, "setting", setting,
+			"fix", "set it, and choose 安全模式 in WeChat's console (基本配置 → 服务器配置); until then no push erases anybody")
+	}
 }
 
 // warnOfOpenFiles tells of files that hold secrets and that others on the machine can read or write (KEY-01).

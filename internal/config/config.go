@@ -50,12 +50,14 @@ type Config struct {
 	RateLimit      int           // requests a minute and client address on login, callback and token routes; 0 has no limit
 	MetricsListen  string        // host:port of the listener for metrics; "" has none
 	ClientsFile    string        // of services that may introspect and revoke tokens, readable; "" has none
+	EventWebhooks  string        // file of the backends that are told of events, readable; "" has none
 
 	WeChatAPIURL  *url.URL // https://api.weixin.qq.com
 	WeChatOpenURL *url.URL // https://open.weixin.qq.com
 	WeChatMPURL   *url.URL // https://mp.weixin.qq.com
 
-	// SecretFiles names ClientsFile, AppsFile and the files that secrets were read from, so that the start can look at their modes.
+	// SecretFiles names ClientsFile, AppsFile, EventWebhooks and the files that secrets were read from, so that the start can
+	// look at their modes.
 	SecretFiles []string
 }
 
@@ -77,8 +79,10 @@ func (a App) Configured() bool { return a.ID != "" }
 // OfficialApp is an official account and how its authorize links look.
 type OfficialApp struct {
 	App
-	ConnectRedirect bool // adds connect_redirect=1
-	ForcePopup      bool // adds forcePopup=true
+	Token           Secret // signs WeChat's pushes; "" takes none
+	EncodingAESKey  Secret // encrypts them, 43 letters and digits; "" is plain mode
+	ConnectRedirect bool   // adds connect_redirect=1
+	ForcePopup      bool   // adds forcePopup=true
 }
 
 // ProfilePolicy says which known fans are asked for their profile again. The zero value, "unknown", asks only
@@ -115,6 +119,8 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 
 	c.Official = OfficialApp{
 		App:             l.app("OFFICIAL", v.OfficialAppID, v.OfficialAppSecret),
+		Token:           l.callbackToken("OFFICIAL", v.OfficialAppID, v.OfficialToken),
+		EncodingAESKey:  l.encodingAESKey("OFFICIAL", v.OfficialToken, v.OfficialEncodingAESKey),
 		ConnectRedirect: v.OfficialConnectRedirect,
 		ForcePopup:      v.OfficialForcePopup,
 	}
@@ -137,6 +143,10 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.ClientsFile = l.readable("CLIENTS_FILE", v.ClientsFile, readFile)
 	if c.ClientsFile != "" {
 		c.SecretFiles = append(c.SecretFiles, c.ClientsFile)
+	}
+	c.EventWebhooks = l.readable("EVENT_WEBHOOKS", v.EventWebhooks, readFile)
+	if c.EventWebhooks != "" {
+		c.SecretFiles = append(c.SecretFiles, c.EventWebhooks)
 	}
 
 	c.WeChatAPIURL = l.upstream("WECHAT_API_URL", v.WeChatAPIURL, c.PublicURL)

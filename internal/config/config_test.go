@@ -23,6 +23,8 @@ const (
 	goodOfficialSecret = "5f4dcc3b5aa765d61d8327deb882cf99"
 	otherSecret        = "Vw8eRt5yUq2iOp9aSd4fGh7jKl1zXc6vBn3mQwErTy0="
 	goodMiniSecret     = "e10adc3949ba59abbe56e057f20f883e"
+	goodToken          = "7c1f0a9be3d24865"
+	goodAESKey         = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFR" // the last character has bits that count for nothing
 )
 
 // minimal is the smallest environment that loads.
@@ -92,6 +94,8 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_SESSION_TTL=720h",
 		"WXBRIDGE_OFFICIAL_APP_ID=wx1c2d3e4f5a6b7c8d",
 		"WXBRIDGE_OFFICIAL_APP_SECRET=***",
+		"WXBRIDGE_OFFICIAL_TOKEN=",
+		"WXBRIDGE_OFFICIAL_ENCODING_AES_KEY=",
 		"WXBRIDGE_OFFICIAL_CONNECT_REDIRECT=false",
 		"WXBRIDGE_OFFICIAL_FORCE_POPUP=false",
 		"WXBRIDGE_MINIPROGRAM_APP_ID=",
@@ -106,6 +110,7 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_RATE_LIMIT=600",
 		"WXBRIDGE_METRICS_LISTEN=",
 		"WXBRIDGE_CLIENTS_FILE=",
+		"WXBRIDGE_EVENT_WEBHOOKS=",
 		"WXBRIDGE_WECHAT_API_URL=https://api.weixin.qq.com",
 		"WXBRIDGE_WECHAT_OPEN_URL=https://open.weixin.qq.com",
 		"WXBRIDGE_WECHAT_MP_URL=https://mp.weixin.qq.com",
@@ -181,6 +186,8 @@ func TestValuesThatLoadAreNormalised(t *testing.T) {
 		{"metrics on loopback", []string{"METRICS_LISTEN=127.0.0.1:9090"}, "METRICS_LISTEN=127.0.0.1:9090 "},
 		{"metrics on any free port, as the bridge", []string{"LISTEN=127.0.0.1:0", "METRICS_LISTEN=127.0.0.1:0"}, "METRICS_LISTEN=127.0.0.1:0 "},
 		{"switches by number", []string{"OFFICIAL_CONNECT_REDIRECT=1", "OFFICIAL_FORCE_POPUP=true"}, "OFFICIAL_CONNECT_REDIRECT=true WXBRIDGE_OFFICIAL_FORCE_POPUP=true "},
+		{"pushes in AES mode", []string{"OFFICIAL_TOKEN=" + goodToken, "OFFICIAL_ENCODING_AES_KEY=" + goodAESKey}, "OFFICIAL_TOKEN=*** WXBRIDGE_OFFICIAL_ENCODING_AES_KEY=*** "},
+		{"pushes in plain mode", []string{"OFFICIAL_TOKEN=abc"}, "OFFICIAL_TOKEN=*** WXBRIDGE_OFFICIAL_ENCODING_AES_KEY= "},
 		{"mini program beside the official account", []string{"MINIPROGRAM_APP_ID=wx00112233445566ff", "MINIPROGRAM_APP_SECRET=" + goodMiniSecret}, "MINIPROGRAM_APP_ID=wx00112233445566ff WXBRIDGE_MINIPROGRAM_APP_SECRET=*** "},
 		{"simulator beside a loopback bridge", []string{"PUBLIC_URL=http://127.0.0.1:8080", "WECHAT_API_URL=http://localhost:8090/"}, "WECHAT_API_URL=http://localhost:8090 "},
 		{"upstream with a path", []string{"WECHAT_API_URL=https://gateway.example.com/wechat/"}, "WECHAT_API_URL=https://gateway.example.com/wechat "},
@@ -277,6 +284,8 @@ func TestMissingVariables(t *testing.T) {
 		{"no app", without("OFFICIAL_APP_ID", "OFFICIAL_APP_SECRET"), []string{"OFFICIAL_APP_ID: no app is configured"}},
 		{"appid without its secret", without("OFFICIAL_APP_SECRET"), []string{"OFFICIAL_APP_SECRET: is not set, but WXBRIDGE_OFFICIAL_APP_ID is"}},
 		{"secret without its appid", without("OFFICIAL_APP_ID"), []string{"OFFICIAL_APP_ID: is not set, but WXBRIDGE_OFFICIAL_APP_SECRET is"}},
+		{"pushes without an official account", onlyMini("OFFICIAL_TOKEN=" + goodToken), []string{"OFFICIAL_TOKEN: WXBRIDGE_OFFICIAL_APP_ID is not"}},
+		{"a key for pushes without a token", with("OFFICIAL_ENCODING_AES_KEY=" + goodAESKey), []string{"OFFICIAL_TOKEN: is not set, but WXBRIDGE_OFFICIAL_ENCODING_AES_KEY is"}},
 		{"mini program without its secret", with("MINIPROGRAM_APP_ID=wx00112233445566ff"), []string{"MINIPROGRAM_APP_SECRET: is not set"}},
 		{"mini program secret without its appid", with("MINIPROGRAM_APP_SECRET=" + goodMiniSecret), []string{"MINIPROGRAM_APP_ID: is not set"}},
 	} {
@@ -284,6 +293,14 @@ func TestMissingVariables(t *testing.T) {
 			assertFaults(t, faultsOf(t, row.environ), row.want)
 		})
 	}
+}
+
+// onlyMini is an environment with a mini program and no official account.
+func onlyMini(pairs ...string) map[string]string {
+	environ := with(append(pairs, "MINIPROGRAM_APP_ID=wx00112233445566ff", "MINIPROGRAM_APP_SECRET="+goodMiniSecret)...)
+	delete(environ, "WXBRIDGE_OFFICIAL_APP_ID")
+	delete(environ, "WXBRIDGE_OFFICIAL_APP_SECRET")
+	return environ
 }
 
 func assertFaults(t *testing.T, faults config.Faults, want []string) {
@@ -344,18 +361,20 @@ func TestKEY07_SecretsFromFiles(t *testing.T) {
 	}
 	t.Run("every secret may come from a file", func(t *testing.T) {
 		const shared = "r4Jk8Wq1Zx6Cv3Bn9Mm2Lp7Oi5Uy0TtE"
-		paths := []string{file(goodSecret + "\n"), file(otherSecret), file(goodOfficialSecret + "\r\n"), file(goodMiniSecret), file(shared + "\n")}
+		paths := []string{file(goodSecret + "\n"), file(otherSecret), file(goodOfficialSecret + "\r\n"), file(goodToken + "\n"), file(goodAESKey), file(goodMiniSecret), file(shared + "\n")}
 		environ := without("SECRET", "OFFICIAL_APP_SECRET")
 		environ["WXBRIDGE_SECRET_FILE"] = paths[0]
 		environ["WXBRIDGE_SECRET_PREVIOUS_FILE"] = paths[1]
 		environ["WXBRIDGE_OFFICIAL_APP_SECRET_FILE"] = paths[2]
+		environ["WXBRIDGE_OFFICIAL_TOKEN_FILE"] = paths[3]
+		environ["WXBRIDGE_OFFICIAL_ENCODING_AES_KEY_FILE"] = paths[4]
 		environ["WXBRIDGE_MINIPROGRAM_APP_ID"] = "wx00112233445566ff"
-		environ["WXBRIDGE_MINIPROGRAM_APP_SECRET_FILE"] = paths[3]
+		environ["WXBRIDGE_MINIPROGRAM_APP_SECRET_FILE"] = paths[5]
 		environ["WXBRIDGE_JWT_ALG"] = "HS256"
-		environ["WXBRIDGE_JWT_HS256_SECRET_FILE"] = paths[4]
+		environ["WXBRIDGE_JWT_HS256_SECRET_FILE"] = paths[6]
 		c := load(t, environ)
-		got := []string{c.Secret.Reveal(), c.SecretPrevious.Reveal(), c.Official.Secret.Reveal(), c.MiniProgram.Secret.Reveal(), c.JWTHS256Secret.Reveal()}
-		if diff := cmp.Diff([]string{goodSecret, otherSecret, goodOfficialSecret, goodMiniSecret, shared}, got); diff != "" {
+		got := []string{c.Secret.Reveal(), c.SecretPrevious.Reveal(), c.Official.Secret.Reveal(), c.Official.Token.Reveal(), c.Official.EncodingAESKey.Reveal(), c.MiniProgram.Secret.Reveal(), c.JWTHS256Secret.Reveal()}
+		if diff := cmp.Diff([]string{goodSecret, otherSecret, goodOfficialSecret, goodToken, goodAESKey, goodMiniSecret, shared}, got); diff != "" {
 			t.Errorf("secrets (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(paths, c.SecretFiles); diff != "" {
@@ -404,7 +423,7 @@ func withoutSecret(pairs ...string) map[string]string {
 func TestKEY07_DumpsShowNoSecret(t *testing.T) {
 	const shared = "r4Jk8Wq1Zx6Cv3Bn9Mm2Lp7Oi5Uy0TtE"
 	c := load(t, with("MINIPROGRAM_APP_ID=wx00112233445566ff", "MINIPROGRAM_APP_SECRET="+goodMiniSecret, "SECRET_PREVIOUS="+otherSecret,
-		"JWT_ALG=HS256", "JWT_HS256_SECRET="+shared))
+		"OFFICIAL_TOKEN="+goodToken, "OFFICIAL_ENCODING_AES_KEY="+goodAESKey, "JWT_ALG=HS256", "JWT_HS256_SECRET="+shared))
 	var logged strings.Builder
 	slog.New(slog.NewJSONHandler(&logged, nil)).Info("configuration", "config", c, "secret", c.Secret, "app", c.Official)
 	slog.New(slog.NewTextHandler(&logged, nil)).Info("configuration", "config", c, "pointer", &c, "official", c.Official)
@@ -417,7 +436,7 @@ func TestKEY07_DumpsShowNoSecret(t *testing.T) {
 		dumps[verb] = fmt.Sprintf(verb+verb+verb+verb+verb, c, &c, c.Secret, c.Official, []any{c.MiniProgram, c.Secret})
 	}
 	for how, dump := range dumps {
-		for _, secret := range []string{goodSecret, goodOfficialSecret, goodMiniSecret, otherSecret, shared} {
+		for _, secret := range []string{goodSecret, goodOfficialSecret, goodMiniSecret, otherSecret, shared, goodToken, goodAESKey} {
 			if strings.Contains(dump, secret) || strings.Contains(strings.ToLower(dump), fmt.Sprintf("%x", secret)) {
 				t.Errorf("%s shows a secret: %s", how, dump)
 			}

@@ -63,15 +63,17 @@ func TestKEY02_EnvExampleLoadsButForItsPlaceholders(t *testing.T) {
 	if err := os.Mkdir("domain-files", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("clients.yaml", nil, 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"clients.yaml", "webhooks.yaml"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, row := range []struct {
 		name, text string
 		want       []string
 	}{
 		{"as it is", text, []string{"SECRET", "OFFICIAL_APP_SECRET"}},
-		{"every line in use", assignment.ReplaceAllString(text, "$2=$3"), []string{"SECRET", "SECRET_PREVIOUS", "OFFICIAL_APP_SECRET", "MINIPROGRAM_APP_SECRET", "JWT_HS256_SECRET"}},
+		{"every line in use", assignment.ReplaceAllString(text, "$2=$3"), []string{"SECRET", "SECRET_PREVIOUS", "OFFICIAL_APP_SECRET", "OFFICIAL_TOKEN", "OFFICIAL_ENCODING_AES_KEY", "MINIPROGRAM_APP_SECRET", "JWT_HS256_SECRET"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			environ, err := config.WithDotEnv(nil, []byte(row.text))
@@ -88,7 +90,8 @@ func TestKEY02_EnvExampleLoadsButForItsPlaceholders(t *testing.T) {
 			if diff := cmp.Diff(row.want, got); diff != "" {
 				t.Errorf("faulty variables (-want +got):\n%s", diff)
 			}
-			for name, value := range map[string]string{"SECRET": goodSecret, "SECRET_PREVIOUS": otherSecret, "JWT_HS256_SECRET": otherSecret + "2", "OFFICIAL_APP_SECRET": goodOfficialSecret, "MINIPROGRAM_APP_SECRET": goodMiniSecret} {
+			for name, value := range map[string]string{"SECRET": goodSecret, "SECRET_PREVIOUS": otherSecret, "JWT_HS256_SECRET": otherSecret + "2", "OFFICIAL_APP_SECRET": goodOfficialSecret,
+				"OFFICIAL_TOKEN": goodToken, "OFFICIAL_ENCODING_AES_KEY": goodAESKey, "MINIPROGRAM_APP_SECRET": goodMiniSecret} {
 				if environ["WXBRIDGE_"+name] != "" {
 					environ["WXBRIDGE_"+name] = value
 				}

@@ -33,6 +33,8 @@ type variables struct {
 
 	OfficialAppID           string `env:"OFFICIAL_APP_ID" example:"wx0123456789abcdef"`
 	OfficialAppSecret       string `env:"OFFICIAL_APP_SECRET" file:"yes" example:"<AppSecret of the official account>"`
+	OfficialToken           string `env:"OFFICIAL_TOKEN" file:"yes" example:"<output of: openssl rand -hex 16>"`
+	OfficialEncodingAESKey  string `env:"OFFICIAL_ENCODING_AES_KEY" file:"yes" example:"<43 letters and digits, made by WeChat's console>"`
 	OfficialConnectRedirect bool   `env:"OFFICIAL_CONNECT_REDIRECT" envDefault:"false" example:"true"`
 	OfficialForcePopup      bool   `env:"OFFICIAL_FORCE_POPUP" envDefault:"false" example:"true"`
 	MiniProgramAppID        string `env:"MINIPROGRAM_APP_ID" example:"wxfedcba9876543210"`
@@ -49,7 +51,8 @@ type variables struct {
 	RateLimit     int    `env:"RATE_LIMIT" envDefault:"600" example:"600"`
 	MetricsListen string `env:"METRICS_LISTEN" example:"127.0.0.1:9090"`
 
-	ClientsFile string `env:"CLIENTS_FILE" example:"/etc/wxbridge/clients.yaml"`
+	ClientsFile   string `env:"CLIENTS_FILE" example:"/etc/wxbridge/clients.yaml"`
+	EventWebhooks string `env:"EVENT_WEBHOOKS" example:"/etc/wxbridge/webhooks.yaml"`
 
 	WeChatAPIURL  string `env:"WECHAT_API_URL" envDefault:"https://api.weixin.qq.com" example:"https://api.weixin.qq.com"`
 	WeChatOpenURL string `env:"WECHAT_OPEN_URL" envDefault:"https://open.weixin.qq.com" example:"https://open.weixin.qq.com"`

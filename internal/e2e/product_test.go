@@ -99,8 +99,10 @@ func startSimulator(t testing.TB, bridge string) *httptest.Server {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	origin := fmt.Sprintf("http://localhost:%d", server.Listener.Addr().(*net.TCPAddr).Port)
+	apps := simulator.DevApps(hostOf(t, bridge))
+	apps[0].EventsURL = bridge + eventsPath // for a bridge that is told the token
 	sim, err := simulator.New(simulator.Config{
-		Apps:      simulator.DevApps(hostOf(t, bridge)),
+		Apps:      apps,
 		PublicURL: origin,
 		BridgeURL: bridge,
 	})

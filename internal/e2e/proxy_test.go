@@ -640,7 +640,7 @@ func bridgeRoutes(t *testing.T, s *stand) {
 	if n := len(s.site.requests()); n != 0 {
 		t.Errorf("%d requests reached the site", n)
 	}
-	for _, path := range []string{"/oauth/introspect", "/oauth/revoke"} { // for registered clients; a GET gets nothing
+	for _, path := range []string{"/oauth/introspect", "/oauth/revoke", eventsPath} { // a GET without credentials gets nothing
 		if stranger.once(t, s.layout.bridge+path); len(s.gate.asked(path)) != 1 {
 			t.Errorf("%s is not led to the bridge", path)
 		}

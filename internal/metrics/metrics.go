@@ -30,6 +30,9 @@ type Metrics struct {
 	commitSeconds    prometheus.Histogram
 	commitOperations prometheus.Histogram
 	commitFailures   prometheus.Counter
+
+	webhooks       *prometheus.CounterVec
+	webhookSeconds *prometheus.HistogramVec
 }
 
 // New makes the metrics of a program of that version.
@@ -58,11 +61,16 @@ func New(version string) *Metrics {
 			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512}}),
 		commitFailures: prometheus.NewCounter(prometheus.CounterOpts{Name: "wxbridge_store_commit_failures_total",
 			Help: "Commits that failed; nothing of them was written."}),
+		webhooks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "wxbridge_webhook_attempts_total",
+			Help: "Attempts to deliver an event, by endpoint and what became of them."}, []string{"endpoint", "outcome"}),
+		webhookSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "wxbridge_webhook_attempt_duration_seconds",
+			Help:    "Time until an endpoint had answered, or had not.",
+			Buckets: []float64{.005, .025, .1, .25, .5, 1, 2.5, 5, 15}}, []string{"endpoint"}),
 	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "wxbridge_build_info", Help: "Always 1.",
 		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()}}, func() float64 { return 1 })
 	m.registry.MustRegister(m.requests, m.requestSeconds, m.logins, m.limited, m.upstream, m.upstreamSeconds,
-		m.commitSeconds, m.commitOperations, m.commitFailures, build,
+		m.commitSeconds, m.commitOperations, m.commitFailures, m.webhooks, m.webhookSeconds, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

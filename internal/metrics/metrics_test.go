@@ -51,6 +51,7 @@ func TestWhatHappensIsCounted(t *testing.T) {
 	m.Upstream("/sns/userinfo", "48001", 30*time.Millisecond)
 	m.Commit(3, 2*time.Millisecond, false)
 	m.Commit(5, time.Second, true)
+	m.WebhookAttempt("shop", "retried", 300*time.Millisecond)
 	wantLines(t, scrape(t, m),
 		`wxbridge_http_requests_total{route="/auth/verify",status="2xx"} 8001`,
 		`wxbridge_http_requests_total{route="/auth/verify",status="4xx"} 1`,
@@ -66,6 +67,8 @@ func TestWhatHappensIsCounted(t *testing.T) {
 		`wxbridge_store_commit_operations_count 1`,
 		`wxbridge_store_commit_duration_seconds_count 1`,
 		`wxbridge_store_commit_failures_total 1`,
+		`wxbridge_webhook_attempts_total{endpoint="shop",outcome="retried"} 1`,
+		`wxbridge_webhook_attempt_duration_seconds_bucket{endpoint="shop",le="0.5"} 1`,
 	)
 }
 
@@ -78,6 +81,10 @@ func TestNumbersAreReadWhenSomebodyLooks(t *testing.T) {
 	})
 	m.Revocations(func() int { return 12 }, func() time.Duration { return 1500 * time.Millisecond })
 	m.RateLimitAddresses(func() int { return 3 })
+	m.WebhookQueue(func(each func(string, int, int, time.Duration)) {
+		each("shop", 7, 2, 90*time.Second)
+		each("crm", 0, 0, 0)
+	})
 	scrape(t, m)
 	wantLines(t, scrape(t, m),
 		`wxbridge_token_cache_lookups_total{result="hit"} 20`,
@@ -87,6 +94,10 @@ func TestNumbersAreReadWhenSomebodyLooks(t *testing.T) {
 		`wxbridge_revocations 12`,
 		`wxbridge_revocations_age_seconds 1.5`,
 		`wxbridge_rate_limit_addresses 3`,
+		`wxbridge_webhook_queue_events{endpoint="shop"} 7`,
+		`wxbridge_webhook_failed_events{endpoint="shop"} 2`,
+		`wxbridge_webhook_queue_oldest_seconds{endpoint="shop"} 90`,
+		`wxbridge_webhook_queue_oldest_seconds{endpoint="crm"} 0`,
 	)
 }
 
@@ -107,6 +118,8 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	m.Login("a", "b")
 	m.Upstream("/a", "0", time.Second)
 	m.Route("/")(200, time.Second)
+	m.WebhookAttempt("shop", "retried", time.Second)
+	m.WebhookQueue(func(each func(string, int, int, time.Duration)) { each("shop", 1, 1, time.Second) })
 	problems, err := metrics.Lint(m)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,18 @@
+package handlers
+
+import (
+	"maps"
+	"slices"
+
+	"wxbridge/db"
+)
+
+// EventTypes lists the types of all events that backends can be told, the store's own first.
+func EventTypes() []string {
+	types := []string{db.EventLogin, db.EventFanRegistered, db.EventFanUpdated, db.EventFanMerged, db.EventFanErased}
+	names := append(slices.Sorted(maps.Values(pushTypes)), "message", "event")
+	for _, name := range names {
+		types = append(types, pushPrefix+name)
+	}
+	return types
+}
