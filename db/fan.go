@@ -144,6 +144,11 @@ type FanStore interface {
 	// FanByIdentity returns the identity and its fan, or ErrNotFound.
 	FanByIdentity(ctx context.Context, provider, appID, openID string) (Fan, Identity, error)
 
+	// FansByUnionID returns the fans that have an identity with the unionid in
+	// that open account, those that a login with it would join or merge with;
+	// none if nobody is known by it. More than one means that their roles differ.
+	FansByUnionID(ctx context.Context, openAccount, unionID string) ([]Fan, error)
+
 	// Identities returns the fan's identities, oldest first; none for an
 	// unknown fan.
 	Identities(ctx context.Context, fanID string) ([]Identity, error)

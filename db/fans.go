@@ -24,6 +24,10 @@ ORDER BY i.created_at, provider, appid, openid`
 	selectFanByIdentity = `SELECT ` + identityColumns + `, ` + fanColumns + `
 FROM identities AS i JOIN fans ON id = fan_id WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
 
+	// The conditions on unionid and provider are those of the index identities_union.
+	selectFansByUnionID = `SELECT ` + fanColumns + ` FROM fans WHERE id IN (SELECT fan_id FROM identities
+WHERE open_account = ?1 AND unionid = ?2 AND unionid <> '' AND provider <> 'wecom') ORDER BY fans.created_at, id`
+
 	selectAliases = `SELECT alias_id FROM fan_aliases WHERE fan_id = ` + survivingID + ` ORDER BY alias_id`
 
 	forgetRefreshToken = `UPDATE identities SET user_refresh_token_sealed = NULL, user_refresh_expires_at = 0
@@ -54,6 +58,14 @@ func (s *sqliteStore) FanByIdentity(ctx context.Context, provider, appID, openID
 		return Fan{}, Identity{}, fmt.Errorf("read fan by identity: %w", err)
 	}
 	return found.Fan, found.Identity, nil
+}
+
+func (s *sqliteStore) FansByUnionID(ctx context.Context, openAccount, unionID string) ([]Fan, error) {
+	fans, err := collect(ctx, s.reads.fansByUnionID, scanFanRow, openAccount, unionID)
+	if err != nil {
+		return nil, fmt.Errorf("read fans by unionid: %w", err)
+	}
+	return fans, nil
 }
 
 func (s *sqliteStore) Identities(ctx context.Context, fanID string) ([]Identity, error) {

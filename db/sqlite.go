@@ -185,6 +185,7 @@ type readStatements struct {
 	ping, fan, fanByIdentity, identities, aliases, keys, revocations *sql.Stmt
 	sealed                                                           *sql.Stmt
 	newRevocations, revoked, fans, byOpenID                          *sql.Stmt
+	appToken, fansByUnionID                                          *sql.Stmt
 	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
 	failedDeliveries, stale, dropped                                 *sql.Stmt
 }
@@ -206,6 +207,8 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectFans:           &s.fans,
 		selectByOpenID:       &s.byOpenID,
 
+		selectAppToken:         &s.appToken,
+		selectFansByUnionID:    &s.fansByUnionID,
 		selectNewEvents:        &s.newEvents,
 		selectNextDue:          &s.nextDue,
 		selectEndpoints:        &s.endpoints,
@@ -236,6 +239,7 @@ type writeStatements struct {
 	selectKeys, upsertKey, deleteKey                               *statement
 	resealSessionKey, resealRefreshToken                           *statement
 	nextRevocation, selectCut                                      *statement
+	lockAppToken, saveAppToken, unlockAppToken                     *statement
 	insertSeenPush, prunePushes                                    *statement
 	setSubscribed, markProfileStale, withdrawProfile               *statement
 
@@ -284,6 +288,9 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		pruneRevocations:   &s.pruneRevocations,
 		nextRevocation:     &s.nextRevocation,
 		selectCut:          &s.selectCut,
+		lockAppToken:       &s.lockAppToken,
+		saveAppToken:       &s.saveAppToken,
+		unlockAppToken:     &s.unlockAppToken,
 		insertSeenPush:     &s.insertSeenPush,
 		prunePushes:        &s.prunePushes,
 		setSubscribed:      &s.setSubscribed,

@@ -16,6 +16,7 @@ type Store interface {
 	KeyStore
 	SealedStore
 	RevocationStore
+	AppTokenStore
 	PushStore
 	OutboxStore
 

@@ -174,13 +174,19 @@ func (b *bridge) api() *wechat.API {
 func (b *bridge) officialAccount(alias string, app simulator.App) handlers.OfficialAccount {
 	client, err := wechat.NewOfficial(b.api(), wechat.App{ID: app.AppID, Secret: wechat.Secret(app.Secret)}, wechat.OfficialOptions{})
 	must(b.t, err)
-	return handlers.OfficialAccount{Alias: alias, OpenAccount: "default", Client: client}
+	return handlers.OfficialAccount{Alias: alias, OpenAccount: "default", Client: client, Tokens: b.tokens(app)}
 }
 
 func (b *bridge) miniProgram(alias string, app simulator.App) handlers.MiniProgram {
 	client, err := wechat.NewMiniProgram(b.api(), wechat.App{ID: app.AppID, Secret: wechat.Secret(app.Secret)})
 	must(b.t, err)
-	return handlers.MiniProgram{Alias: alias, OpenAccount: "default", Client: client}
+	return handlers.MiniProgram{Alias: alias, OpenAccount: "default", Client: client, Tokens: b.tokens(app)}
+}
+
+func (b *bridge) tokens(app simulator.App) *wechat.AppTokens {
+	tokens, err := wechat.NewAppTokens(b.api(), wechat.App{ID: app.AppID, Secret: wechat.Secret(app.Secret)}, wechat.AppTokenOptions{})
+	must(b.t, err)
+	return tokens
 }
 
 // calls is how often the simulator was asked at a path.

@@ -36,6 +36,9 @@ type flow struct {
 	Known    bool    `json:"k,omitempty"` // the fan is known and logged in; WeChat is asked for a newer profile only
 	Again    bool    `json:"n,omitempty"` // this flow is the one restart
 	Outcome  outcome `json:"o,omitempty"`
+
+	// Openid of a follower, as the silent login before the register page has learned. It says nothing of anybody else.
+	Follower string `json:"f,omitempty"`
 }
 
 type outcome string

@@ -100,7 +100,7 @@ func (s *Server) logInOfficialAccount(c *gin.Context, request loginRequest) erro
 	if request.scope == wechat.ScopeUserinfo {
 		// A tap on the register page: its time is kept with the fan, and a fan who is logged in may still say no.
 		if mark, ok := s.newestFlow(c.Request, register); ok && mark.App == f.App {
-			f.Tapped, f.Known = s.cfg.Now().Unix(), mark.Known
+			f.Tapped, f.Known, f.Follower = s.cfg.Now().Unix(), mark.Known, mark.Follower
 		}
 	}
 	return s.toWeChat(c, account, f)
@@ -124,17 +124,21 @@ func (s *Server) toWeChat(c *gin.Context, account OfficialAccount, f flow) error
 	return redirect(c, account.Client.AuthorizeURL(callback.String(), wechat.Scope(f.Scope), f.State))
 }
 
-// officialAccount finds an account by its alias or its appid.
+// officialAccount finds an account by its alias or its appid. DefaultApp means the only one, whatever its alias.
 func (s *Server) officialAccount(name string) (OfficialAccount, error) {
-	if len(s.cfg.OfficialAccounts) == 0 {
+	accounts := s.cfg.OfficialAccounts
+	if len(accounts) == 0 {
 		return OfficialAccount{}, errNotConfigured
 	}
-	for _, account := range s.cfg.OfficialAccounts {
+	for _, account := range accounts {
 		if name == account.Alias || name == account.Client.AppID() {
 			return account, nil
 		}
 	}
-	return OfficialAccount{}, invalidRequest("There is no app of this name.")
+	if name == DefaultApp && len(accounts) == 1 {
+		return accounts[0], nil
+	}
+	return OfficialAccount{}, errNoSuchApp
 }
 
 // alreadyLoggedIn reports whether the cookie's token is one that this login would end with. A token that is due is renewed.

@@ -67,20 +67,24 @@ func (s *Server) readMiniProgramLogin(c *gin.Context) (MiniProgram, string, erro
 	return program, p["code"], err
 }
 
-// miniProgram finds a mini program by its alias or its appid; "" is the default one.
+// miniProgram finds a mini program by its alias or its appid. "" is DefaultApp, which means the only one, whatever its alias.
 func (s *Server) miniProgram(name string) (MiniProgram, error) {
-	if len(s.cfg.MiniPrograms) == 0 {
+	programs := s.cfg.MiniPrograms
+	if len(programs) == 0 {
 		return MiniProgram{}, errNotConfigured
 	}
 	if name == "" {
 		name = DefaultApp
 	}
-	for _, program := range s.cfg.MiniPrograms {
+	for _, program := range programs {
 		if name == program.Alias || name == program.Client.AppID() {
 			return program, nil
 		}
 	}
-	return MiniProgram{}, invalidRequest("There is no app of this name.")
+	if name == DefaultApp && len(programs) == 1 {
+		return programs[0], nil
+	}
+	return MiniProgram{}, errNoSuchApp
 }
 
 // tokenAnswer is a token response (RFC 6749 §5.1) with the fan beside it.

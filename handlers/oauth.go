@@ -124,12 +124,18 @@ func (s *Server) tokenRequest(c *gin.Context, needed clients.Permission) (client
 		return clients.Client{}, "", err
 	case form["token"] == "": // token_type_hint is only a hint, and there is one type (RFC 7662 §2.1, RFC 7009 §2.1)
 		return clients.Client{}, "", invalidRequest("The parameter token is missing.")
-	case !client.May(needed):
-		s.refusedClient(c, client.ID, "may not "+string(needed))
-		return clients.Client{}, "", &apiError{status: http.StatusForbidden, code: "access_denied",
-			description: "This client is not registered for " + string(needed) + "."}
 	}
-	return client, form["token"], nil
+	return client, form["token"], s.permitted(c, client, needed)
+}
+
+// permitted refuses what the client is not registered for.
+func (s *Server) permitted(c *gin.Context, client clients.Client, needed clients.Permission) error {
+	if client.May(needed) {
+		return nil
+	}
+	s.refusedClient(c, client.ID, "may not "+string(needed))
+	return &apiError{status: http.StatusForbidden, code: "access_denied",
+		description: "This client is not registered for " + string(needed) + "."}
 }
 
 // onceForm reads a form in which nothing is given twice (RFC 6749 §3.1).

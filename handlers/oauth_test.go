@@ -28,16 +28,19 @@ const (
 
 // withClients registers orders (introspect), desk (both) and odd, whose secret needs form-encoding.
 func withClients(t testing.TB) func(*handlers.Config) {
-	hash := func(secret string) string {
-		sum := sha256.Sum256([]byte(secret))
-		return hex.EncodeToString(sum[:])
-	}
+	hash := sha256Hex
 	registry, err := clients.Parse([]byte("clients:\n" +
 		"- {id: orders, secret_sha256: " + hash(clientSecret) + ", may: [introspect]}\n" +
 		"- {id: desk, secret_sha256: " + hash("desk"+clientSecret) + ", may: [introspect, revoke]}\n" +
 		"- {id: odd, secret_sha256: " + hash(oddSecret) + ", may: [introspect]}\n"))
 	must(t, err)
 	return func(c *handlers.Config) { c.Clients = registry }
+}
+
+// sha256Hex is a secret as a clients file has it.
+func sha256Hex(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
 }
 
 // basic is client_secret_basic: both values form-encoded, then joined (RFC 6749 §2.3.1).
@@ -85,21 +88,21 @@ func TestIntrospect_AGoodTokenAnswersItsClaimsAndItsFan(t *testing.T) {
 
 func TestIntrospect_ATokenOfAnAliasAnswersTheSurvivingID(t *testing.T) {
 	b := newBridge(t, withClients(t), func(c *handlers.Config) { c.ProfilePolicy.Never = true })
-	older, younger, youngToken := b.mergeAlice()
+	older, younger, youngToken := b.mergeBob()
 	got := b.introspected(youngToken)
 	if got["active"] != true || got["sub"] != older || !cmp.Equal(got["aliases"], []any{younger}) {
 		t.Errorf("%v, want sub %s with the alias %s", got, older, younger)
 	}
 }
 
-// mergeAlice makes two fans of alice and merges them. The token is one of the younger fan.
-func (b *bridge) mergeAlice() (older, younger, youngToken string) {
+// mergeBob makes two fans of bob, who follows nobody, and merges them. The token is one of the younger fan.
+func (b *bridge) mergeBob() (older, younger, youngToken string) {
 	b.t.Helper()
-	phone := b.browser("alice")
+	phone := b.browser("bob")
 	phone.visit("/login") // a guest: the base scope brings no unionid
 	older = phone.mustClaims().Subject
 	b.clock.Advance(time.Minute)
-	younger, youngToken = b.miniLogin("alice")
+	younger, youngToken = b.miniLogin("bob")
 	if younger == older {
 		b.t.Fatal("one fan before the official account has shown a unionid")
 	}
@@ -509,10 +512,10 @@ func TestREL15_AClockSetBackRevivesNothing(t *testing.T) {
 // REL-17: a merge into a blocked fan ends the tokens that the other fan has.
 func TestREL17_AMergeIntoABlockedFanRevokesBoth(t *testing.T) {
 	b := newBridge(t, func(c *handlers.Config) { c.ProfilePolicy.Never = true })
-	phone := b.browser("alice")
+	phone := b.browser("bob")
 	phone.visit("/login")
 	older, oldToken := phone.mustClaims().Subject, phone.cookie("wxbridge_token")
-	younger, youngToken := b.miniLogin("alice")
+	younger, youngToken := b.miniLogin("bob")
 	_, err := b.store.UpdateFan(t.Context(), younger, func(f *db.Fan) error { f.Status = db.StatusBlocked; return nil })
 	must(t, err)
 	if p := phone.visit("/login/official-account?scope=userinfo"); p.StatusCode != http.StatusForbidden {

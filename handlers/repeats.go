@@ -24,6 +24,8 @@ var errSpent = errors.New("code spent")
 type landing struct {
 	outcome landingKind
 	session *session
+
+	follower string // openid of who is to register, if WeChat has said that they follow the account
 }
 
 // remembered is the landing without its fan's profile, which a repeat reads anew.

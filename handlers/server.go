@@ -48,7 +48,7 @@ type Config struct {
 	Issuer      *jwtauth.Issuer
 	Verifier    *jwtauth.Verifier
 	Revocations *jwtauth.RevocationSet
-	Clients     *clients.Registry // of /oauth/introspect and /oauth/revoke; nil knows nobody
+	Clients     *clients.Registry // of /oauth/introspect, /oauth/revoke and /internal/app-token; nil knows nobody
 	Box         *seal.Box
 	Pages       *templates.Pages
 
@@ -75,7 +75,8 @@ type OfficialAccount struct {
 	Alias       string // what app= names it; DefaultApp is used without app=
 	OpenAccount string // unionids are compared inside it only
 	Client      *wechat.Official
-	Callback    *wechat.Callback // takes its pushes; nil: /events/official-account does not know the account
+	Tokens      *wechat.AppTokens // of the same app; nil: it is never asked anything that needs an app token
+	Callback    *wechat.Callback  // takes its pushes; nil: /events/official-account does not know the account
 }
 
 // MiniProgram is one mini program (小程序) people log in with.
@@ -83,6 +84,7 @@ type MiniProgram struct {
 	Alias       string
 	OpenAccount string
 	Client      *wechat.MiniProgram
+	Tokens      *wechat.AppTokens // of the same app, or nil
 }
 
 // ProfilePolicy says whom the base login asks for a profile. The zero value asks unknown fans and guests, once.
@@ -108,6 +110,8 @@ type Server struct {
 	verifyWarned seldom
 	ids          requestIDs
 	passLog      slog.Handler // for passKnown
+
+	followerPauses *pauses
 }
 
 // New checks the configuration and builds the routes.
@@ -133,6 +137,8 @@ func New(cfg Config) (*Server, error) {
 		homePolicy: templates.ContentSecurityPolicy(cfg.ImageOrigins...),
 		repeats:    newRepeats(cfg.Now),
 		codes:      newSeenCodes(cfg.Now),
+
+		followerPauses: newPauses(cfg.Now),
 	}
 	gin.SetMode(gin.ReleaseMode) // else it prints every route, and headers when a handler panics
 	engine := gin.New()
@@ -193,6 +199,7 @@ func (s *Server) routes() {
 	r.POST("/me/logout-everywhere", s.handle(s.logoutEverywhere))
 	r.POST("/oauth/introspect", s.limitRate, s.handle(s.introspect))
 	r.POST("/oauth/revoke", s.limitRate, s.handle(s.revokeToken))
+	r.GET("/internal/app-token", s.limitRate, s.handle(s.appToken))
 	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
 
 	// Operations.

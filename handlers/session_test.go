@@ -375,11 +375,11 @@ func TestMe_OnePersonOfTwoAppsIsOneFan(t *testing.T) {
 
 func TestMe_AfterAMergeTheYoungerIDIsAnAlias(t *testing.T) {
 	b := newBridge(t, func(c *handlers.Config) { c.ProfilePolicy.Never = true })
-	phone := b.browser("alice")
+	phone := b.browser("bob")
 	phone.visit("/login") // a guest: the base scope brings no unionid
 	older := phone.mustClaims().Subject
 	b.clock.Advance(time.Minute)
-	p := b.browser("").do("POST", "/miniprogram/login", `{"code":"`+b.jsCode("alice")+`"}`, "Content-Type", "application/json")
+	p := b.browser("").do("POST", "/miniprogram/login", `{"code":"`+b.jsCode("bob")+`"}`, "Content-Type", "application/json")
 	var login struct {
 		AccessToken string `json:"access_token"`
 		Fan         struct{ ID string }

@@ -45,6 +45,9 @@ func (s *Server) landProfile(ctx context.Context, account OfficialAccount, f flo
 		return landing{}, err
 	}
 	login := s.profileLogin(account, token, info)
+	if f.Follower == token.OpenID {
+		s.keepFollower(ctx, &login.Identity)
+	}
 	if f.Tapped != 0 {
 		login.ConsentedAt = time.Unix(f.Tapped, 0)
 	}
@@ -52,24 +55,31 @@ func (s *Server) landProfile(ctx context.Context, account OfficialAccount, f flo
 	return landing{outcome: landHome, session: session}, err
 }
 
-// landBase ends a login that knows the openid only: a known fan is home, an unknown one is asked for a profile.
+// landBase ends a login that knows the openid only: a known fan is home, and so is a follower of the account who is known
+// from another app; anybody else is asked for a profile.
 func (s *Server) landBase(ctx context.Context, account OfficialAccount, token wechat.UserToken) (landing, error) {
 	policy := s.cfg.ProfilePolicy
 	fan, identity, err := s.cfg.Store.FanByIdentity(ctx, db.ProviderOfficialAccount, account.Client.AppID(), token.OpenID)
-	unknown := errors.Is(err, db.ErrNotFound)
 	switch {
-	case err != nil && !unknown:
+	case err != nil && !isNotFound(err):
 		return landing{}, err
-	case !unknown && fan.Status == db.StatusBlocked:
+	case err == nil && fan.Status == db.StatusBlocked:
 		return landing{}, errBlocked
-	case !policy.Never && (unknown || !fan.Registered()):
-		recordFrom(ctx).noteLogin("register")
-		return landing{outcome: landRegister}, nil
 	}
 	login := db.Login{Identity: db.Identity{Provider: db.ProviderOfficialAccount, AppID: account.Client.AppID(),
 		OpenID: token.OpenID, OpenAccount: account.OpenAccount, Scope: string(wechat.ScopeBase)}}
 	end := landHome
-	if identity.ProfileStale || policy.MaxAge > 0 && s.cfg.Now().Sub(fan.ProfileAt) > policy.MaxAge {
+	switch {
+	case !fan.Registered(): // unknown, or a guest
+		s.addFollower(ctx, account, &login.Identity, identity)
+		if !policy.Never && !s.knownPerson(ctx, login.Identity, fan) {
+			end := toRegister(ctx)
+			if follows := login.Identity.Subscribed; follows != nil && *follows {
+				end.follower = login.Identity.OpenID
+			}
+			return end, nil
+		}
+	case identity.ProfileStale || policy.MaxAge > 0 && s.cfg.Now().Sub(fan.ProfileAt) > policy.MaxAge:
 		var fresh *db.Login
 		if fresh, end = s.newerProfile(ctx, account, identity); fresh != nil {
 			login = *fresh
@@ -79,13 +89,21 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 		}
 	}
 	session, err := s.signIn(ctx, login)
-	if err != nil {
+	switch {
+	case err != nil:
 		return landing{}, err
-	}
-	if session.unionID == "" {
+	case !policy.Never && !session.fan.Registered(): // the other fan has gone meanwhile
+		return toRegister(ctx), nil
+	case session.unionID == "":
 		session.unionID = identity.UnionID // the base scope never brings it
 	}
 	return landing{outcome: end, session: session}, nil
+}
+
+// toRegister sends the person to the register page.
+func toRegister(ctx context.Context) landing {
+	recordFrom(ctx).noteLogin("register")
+	return landing{outcome: landRegister}
 }
 
 // newerProfileTime leaves the rest of the callback time enough to land with the stored profile.

@@ -29,6 +29,8 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"erase", eraseTests},
 		{"key", keyTests},
 		{"sealed", sealedTests},
+		{"app token", appTokenTests},
+		{"unionid", unionTests},
 		{"revocation", revocationTests},
 		{"follow", followTests},
 		{"access", accessTests},

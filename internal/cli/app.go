@@ -16,7 +16,6 @@ import (
 	"wxbridge/internal/seal"
 	"wxbridge/jwtauth"
 	"wxbridge/templates"
-	"wxbridge/wechat"
 )
 
 // app is a bridge, wired and ready to answer.
@@ -37,9 +36,6 @@ type appOptions struct {
 	dev          bool
 	imageOrigins []string // beside WeChat's own
 }
-
-// defaultOpenAccount is the open account of apps that are configured by environment variables.
-const defaultOpenAccount = "default"
 
 // avatarOrigins are the hosts WeChat serves avatars from.
 func avatarOrigins() []string { return []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn"} }
@@ -80,6 +76,9 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	}
 	hc, err := handlersConfig(cfg, keys.Keys(), revocations, meters)
 	if err != nil {
+		return nil, err
+	}
+	if err := addApps(&hc, cfg.Apps, clientMaker{weChatAPI(cfg, meters.upstream()), tokenStore{store, box}, logger}); err != nil {
 		return nil, err
 	}
 	hc.Store, hc.Box, hc.Logger, hc.Dev = store, box, logger, o.dev
@@ -159,44 +158,7 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 	if cfg.RateLimit > 0 {
 		hc.RateLimit = ratelimit.New(cfg.RateLimit, ratelimit.DefaultEntries, time.Now)
 	}
-	if err := addApps(&hc, cfg, meters.upstream()); err != nil {
-		return handlers.Config{}, err
-	}
 	return hc, nil
-}
-
-// addApps makes the WeChat clients, which share one pool of connections.
-func addApps(hc *handlers.Config, cfg config.Config, observe func(wechat.Call)) error {
-	api := &wechat.API{BaseURL: cfg.WeChatAPIURL, OpenURL: cfg.WeChatOpenURL, HTTP: wechat.NewHTTPClient(), Now: time.Now, Observe: observe}
-	if a := cfg.Official; a.Configured() {
-		client, err := wechat.NewOfficial(api, wechat.App{ID: a.ID, Secret: wechat.Secret(a.Secret.Reveal())},
-			wechat.OfficialOptions{ConnectRedirect: a.ConnectRedirect, ForcePopup: a.ForcePopup})
-		if err != nil {
-			return err
-		}
-		callback, err := newCallback(a.ID, a.Token, a.EncodingAESKey)
-		if err != nil {
-			return err
-		}
-		hc.OfficialAccounts = []handlers.OfficialAccount{{Alias: handlers.DefaultApp, OpenAccount: defaultOpenAccount, Client: client, Callback: callback}}
-	}
-	if a := cfg.MiniProgram; a.Configured() {
-		client, err := wechat.NewMiniProgram(api, wechat.App{ID: a.ID, Secret: wechat.Secret(a.Secret.Reveal())})
-		if err != nil {
-			return err
-		}
-		hc.MiniPrograms = []handlers.MiniProgram{{Alias: handlers.DefaultApp, OpenAccount: defaultOpenAccount, Client: client}}
-	}
-	return nil
-}
-
-// newCallback takes the pushes of an app, if it has a token for them.
-func newCallback(appID string, token, aesKey config.Secret) (*wechat.Callback, error) {
-	if token == "" {
-		return nil, nil
-	}
-	return wechat.NewCallback(wechat.CallbackConfig{AppID: appID, Token: wechat.Secret(token.Reveal()),
-		AESKey: wechat.Secret(aesKey.Reveal()), Now: time.Now})
 }
 
 // pruneEvery is how often what has expired leaves the store.

@@ -38,7 +38,7 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		PersistentPreRun:  func(*cobra.Command, []string) { started = true },
 	}
 	root.AddCommand(e.serveCommand(), e.devCommand(), e.simulatorCommand(), e.tokenCommand(), e.versionCommand())
-	root.AddCommand(e.keysCommand(), e.fansCommand(), e.webhooksCommand())
+	root.AddCommand(e.keysCommand(), e.fansCommand(), e.webhooksCommand(), e.appTokenCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -93,7 +93,7 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	cfg.WeChatMPURL = cfg.WeChatOpenURL
 
 	sim, err := simulator.New(simulator.Config{
-		Apps:        withEvents(devApps(cfg), urlOf(bridge)),
+		Apps:        devApps(cfg, urlOf(bridge)),
 		PublicURL:   simulatorURL,
 		BridgeURL:   cfg.PublicURL.String(),
 		MiniProgram: examples.MiniProgram(),
@@ -204,8 +204,8 @@ func devApp(provider string) simulator.App {
 	return simulator.App{}
 }
 
-// devApps makes the simulator know the apps that the bridge is configured with.
-func devApps(cfg config.Config) []simulator.App {
+// devApps makes the simulator know the apps that the bridge at this address is configured with.
+func devApps(cfg config.Config, bridge string) []simulator.App {
 	apps := simulator.DevApps(cfg.PublicURL.Host)
 	for i := range apps {
 		switch apps[i].Provider {
@@ -216,6 +216,18 @@ func devApps(cfg config.Config) []simulator.App {
 		case simulator.ProviderMiniProgram:
 			apps[i].AppID, apps[i].Secret = cfg.MiniProgram.ID, cfg.MiniProgram.Secret.Reveal()
 		}
+	}
+	apps = withEvents(apps, bridge)
+	for _, a := range cfg.Apps {
+		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID {
+			continue
+		}
+		app := simulator.App{Provider: a.Provider, AppID: a.ID, Secret: a.Secret.Reveal(), RedirectDomain: cfg.PublicURL.Host,
+			Token: a.CallbackToken.Reveal(), EncodingAESKey: a.EncodingAESKey.Reveal(), OpenAccount: a.OpenAccount}
+		if a.Provider == config.ProviderOfficialAccount {
+			app.EventsURL = eventsURL(bridge) + "?app=" + a.Alias
+		}
+		apps = append(apps, app)
 	}
 	return apps
 }

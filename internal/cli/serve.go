@@ -15,7 +15,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"wxbridge/handlers"
 	"wxbridge/internal/config"
 )
 
@@ -113,11 +112,14 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 		slog.String("public_url", cfg.PublicURL.String()),
 		slog.String("listen", listener.Addr().String()),
 	}
-	if cfg.Official.Configured() {
-		attrs = append(attrs, slog.String("official_account", cfg.Official.ID))
-	}
-	if cfg.MiniProgram.Configured() {
-		attrs = append(attrs, slog.String("mini_program", cfg.MiniProgram.ID))
+	for _, provider := range []string{config.ProviderOfficialAccount, config.ProviderMiniProgram} {
+		var ids []string
+		for _, a := range cfg.AppsOf(provider) {
+			ids = append(ids, a.ID)
+		}
+		if len(ids) > 0 {
+			attrs = append(attrs, slog.String(provider, strings.Join(ids, " ")))
+		}
 	}
 	attrs = append(attrs, slog.String("instances", "several processes of this machine may share the database; a login's callbacks belong to one of them"))
 	logger.Info("serving", attrs...)
@@ -126,9 +128,16 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 
 // warnOfPlainMode recommends encrypted pushes (WX-11).
 func warnOfPlainMode(logger *slog.Logger, cfg config.Config) {
-	if cfg.Official.Token != "" && cfg.Official.EncodingAESKey == "" {
+	for _, a := range cfg.Apps {
+		if a.CallbackToken == "" || a.EncodingAESKey != "" {
+			continue
+		}
+		setting := "encoding_aes_key in " + cfg.AppsFile
+		if a.ID == cfg.Official.ID {
+			setting = config.Prefix + "OFFICIAL_ENCODING_AES_KEY"
+		}
 		logger.Warn("WeChat's pushes come in plain mode, where anybody who sees the address of one can forge others for five minutes",
-			"app", handlers.DefaultApp, "setting", config.Prefix+"OFFICIAL_ENCODING_AES_KEY",
+			"app", a.Alias, "setting", setting,
 			"fix", "set it, and choose 安全模式 in WeChat's console (基本配置 → 服务器配置); until then no push erases anybody")
 	}
 }

@@ -121,10 +121,15 @@ func loadApps(path string, bridge *url.URL) ([]simulator.App, error) {
 func withEvents(apps []simulator.App, bridge string) []simulator.App {
 	for i := range apps {
 		if apps[i].Provider == simulator.ProviderOfficialAccount {
-			apps[i].EventsURL = strings.TrimSuffix(bridge, "/") + "/events/official-account"
+			apps[i].EventsURL = eventsURL(bridge)
 		}
 	}
 	return apps
+}
+
+// eventsURL is where a bridge takes the pushes of its default official account.
+func eventsURL(bridge string) string {
+	return strings.TrimSuffix(bridge, "/") + "/events/official-account"
 }
 
 // printEnvLines writes what a bridge needs to use this simulator.

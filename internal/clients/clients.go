@@ -1,4 +1,4 @@
-// Package clients knows the services that may ask the bridge about tokens: who they are, how they prove it and what each
+// Package clients knows the services that may ask the bridge about tokens, and for those of WeChat's apps: who they are, how they prove it and what each
 // of them may do. They are registered in a file (file.go).
 package clients
 
@@ -14,10 +14,11 @@ type Permission string
 const (
 	Introspect Permission = "introspect" // POST /oauth/introspect
 	Revoke     Permission = "revoke"     // POST /oauth/revoke
+	AppToken   Permission = "app-token"  // GET /internal/app-token
 )
 
 // permissions is the closed set of them, in the order in which people are told.
-func permissions() []Permission { return []Permission{Introspect, Revoke} }
+func permissions() []Permission { return []Permission{Introspect, Revoke, AppToken} }
 
 // Client is a registered service.
 type Client struct {

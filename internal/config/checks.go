@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -357,77 +356,6 @@ func (l *loader) audience(value string, public *url.URL) string {
 func isURI(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Scheme != ""
-}
-
-// app checks an appid and its secret, which come together or not at all.
-func (l *loader) app(kind, id, secret string) App {
-	idName, secretName := kind+"_APP_ID", kind+"_APP_SECRET"
-	switch {
-	case id != "" && !appID.MatchString(id):
-		l.fault(idName, "is not an appid, which is wx and 16 digits or letters a to f")
-	case id == "" && (secret != "" || l.has(Prefix+secretName)):
-		l.fault(idName, "is not set, but "+Prefix+secretName+" is")
-	}
-	switch {
-	case secret == "" && id != "" && !l.has(Prefix+secretName):
-		l.fault(secretName, "is not set, but "+Prefix+idName+" is; WeChat's console shows it once, when it is made")
-	case isPlaceholder(secret):
-		l.fault(secretName, "is a placeholder; WeChat's console shows the real one once, when it is made")
-	case strings.ContainsFunc(secret, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		l.fault(secretName, "has a space, control or non-ASCII character, which no AppSecret has")
-	case len(secret) > 256:
-		l.fault(secretName, "has more than 256 bytes")
-	}
-	return App{ID: id, Secret: Secret(secret)}
-}
-
-// callbackToken checks the token that signs pushes. WeChat's console takes 3 to 32 letters and digits; what it may come to
-// take is its business.
-func (l *loader) callbackToken(kind, id, token string) Secret {
-	name := kind + "_TOKEN"
-	switch {
-	case token == "":
-		return ""
-	case id == "" && !l.has(Prefix+kind+"_APP_ID"):
-		l.fault(name, "is set, but "+Prefix+kind+"_APP_ID is not")
-	case isPlaceholder(token):
-		l.fault(name, "is a placeholder; make one with `openssl rand -hex 16` and enter it in WeChat's console, too")
-	case len(token) < 3 || len(token) > 128 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		l.fault(name, "is not 3 to 32 letters and digits, which is what WeChat's console takes")
-	}
-	return Secret(token)
-}
-
-// encodingAESKey checks the key that encrypts pushes. Of its last character some bits count for nothing.
-func (l *loader) encodingAESKey(kind, token, key string) Secret {
-	name := kind + "_ENCODING_AES_KEY"
-	switch {
-	case key == "":
-		return ""
-	case isPlaceholder(key):
-		l.fault(name, "is a placeholder; WeChat's console makes the real one")
-	case !encodingAESKey.MatchString(key):
-		l.fault(name, "is not 43 letters and digits, as WeChat's console makes them")
-	case token == "" && !l.has(Prefix+kind+"_TOKEN"):
-		l.fault(kind+"_TOKEN", "is not set, but "+Prefix+name+" is; pushes are signed with it in every mode")
-	}
-	return Secret(key)
-}
-
-var encodingAESKey = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
-
-var appID = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
-
-// apps checks what concerns the apps together.
-func (l *loader) apps(v variables) {
-	official, mini := v.OfficialAppID, v.MiniProgramAppID
-	switch {
-	case official != "" && official == mini:
-		l.fault("MINIPROGRAM_APP_ID", "is the appid of the official account too; each app has its own")
-	case official == "" && mini == "" && v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" &&
-		!l.has(Prefix+"OFFICIAL_APP_SECRET") && !l.has(Prefix+"MINIPROGRAM_APP_SECRET"):
-		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID: no app is configured; give the appid and the AppSecret of at least one")
-	}
 }
 
 // entries splits a comma-separated list; no text is no entry.

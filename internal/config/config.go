@@ -36,6 +36,10 @@ type Config struct {
 	Official    OfficialApp // zero: not configured
 	MiniProgram App         // zero: not configured
 
+	// Apps are all apps: Official and MiniProgram under the alias DefaultApp, then those of AppsFile.
+	Apps     []NamedApp
+	AppsFile string // "" has none
+
 	JWTTTL      time.Duration
 	JWTAudience string // aud of access tokens; never ClientID
 	JWKSMaxAge  time.Duration
@@ -52,7 +56,8 @@ type Config struct {
 	WeChatOpenURL *url.URL // https://open.weixin.qq.com
 	WeChatMPURL   *url.URL // https://mp.weixin.qq.com
 
-	// SecretFiles names ClientsFile, EventWebhooks and the files that secrets were read from, so that the start can look at their modes.
+	// SecretFiles names ClientsFile, AppsFile, EventWebhooks and the files that secrets were read from, so that the start can
+	// look at their modes.
 	SecretFiles []string
 }
 
@@ -121,6 +126,9 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	}
 	c.MiniProgram = l.app("MINIPROGRAM", v.MiniProgramAppID, v.MiniProgramAppSecret)
 	l.apps(v)
+	c.AppsFile, c.Apps = v.AppsFile, c.environmentApps()
+	named, files := l.appsFile(v.AppsFile, c.Apps, readFile)
+	c.Apps, c.SecretFiles = append(c.Apps, named...), append(c.SecretFiles, files...)
 
 	c.JWTTTL = l.duration("JWT_TTL", v.JWTTTL, time.Second, MaxJWTTTL)
 	c.JWTAudience = l.audience(v.JWTAudience, c.PublicURL)

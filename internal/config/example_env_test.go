@@ -52,7 +52,14 @@ func TestEnvExampleHasEveryVariableOnceWithItsDefault(t *testing.T) {
 // TestKEY02_EnvExampleLoadsButForItsPlaceholders reads the file as it is, and with every line in use.
 func TestKEY02_EnvExampleLoadsButForItsPlaceholders(t *testing.T) {
 	text := envExample(t)
+	apps, err := os.ReadFile(filepath.Join("..", "..", "examples", "apps.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Chdir(t.TempDir())
+	if err := os.WriteFile("apps.yaml", apps, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Mkdir("domain-files", 0o700); err != nil {
 		t.Fatal(err)
 	}

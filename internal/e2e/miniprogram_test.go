@@ -213,32 +213,32 @@ func TestOnePersonIsOneFan(t *testing.T) {
 	})
 	t.Run("two fans become one, the younger id an alias", func(t *testing.T) {
 		p := startDev(t, nil, "WXBRIDGE_PROFILE_POLICY=never")
-		alice := p.phone("alice")
-		older := subject(alice.login(t).access) // base: no unionid seen yet
-		guest := p.miniToken(t, "alice")
+		bob := p.phone("bob")
+		older := subject(bob.login(t).access) // base, and no follower: no unionid seen yet
+		guest := p.miniToken(t, "bob")
 		younger := subject(guest)
 		if older == younger {
 			t.Fatal("linked without a unionid; this test shows nothing")
 		}
-		alice.open(t, "/login?scope=userinfo") // brings the unionid
-		for name, token := range map[string]string{"official account": alice.session().access, "mini program, old token": guest} {
+		bob.open(t, "/login?scope=userinfo") // brings the unionid
+		for name, token := range map[string]string{"official account": bob.session().access, "mini program, old token": guest} {
 			me := decode(t, p.api(t, http.MethodGet, "/me", token, ""))
 			if me["id"] != older || fmt.Sprint(me["aliases"]) != "["+younger+"]" || len(me["identities"].([]any)) != 2 {
 				t.Errorf("%s: /me says %v, want id %s and alias %s", name, me, older, younger)
 			}
 		}
-		if got := subject(p.miniToken(t, "alice")); got != older {
+		if got := subject(p.miniToken(t, "bob")); got != older {
 			t.Errorf("the mini program now sees %s, want %s", got, older)
 		}
 		if log := p.logged(t); !strings.Contains(log, younger) || !strings.Contains(log, older) {
 			t.Error("REL-17 the merge is not in the log")
 		}
 		t.Run("erasing ends the tokens of both ids", func(t *testing.T) {
-			if h := p.api(t, http.MethodDelete, "/me", alice.session().access, ""); h.status != http.StatusNoContent {
+			if h := p.api(t, http.MethodDelete, "/me", bob.session().access, ""); h.status != http.StatusNoContent {
 				t.Fatalf("%v: %s", h, h.body)
 			}
 			wantError(t, p.api(t, http.MethodGet, "/me", guest, ""), http.StatusUnauthorized, "invalid_token")
-			wantError(t, p.api(t, http.MethodGet, "/me", alice.session().access, ""), http.StatusUnauthorized, "invalid_token")
+			wantError(t, p.api(t, http.MethodGet, "/me", bob.session().access, ""), http.StatusUnauthorized, "invalid_token")
 		})
 	})
 	t.Run("WX-04 two people are two fans", func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -67,7 +68,8 @@ func startServe(t testing.TB, front func(http.Handler) http.Handler, env ...stri
 		api = httptest.NewServer(front(upstream.Config.Handler))
 		t.Cleanup(api.Close)
 	}
-	env = append(p.serveEnv(address, api.URL), env...)
+	database := "WXBRIDGE_DATABASE=sqlite://" + filepath.Join(t.TempDir(), "wxbridge.db") // unless env names another
+	env = append(append(p.serveEnv(address, api.URL), database), env...)
 	p.end = runCommand(t, p.log, []string{"serve"}, env, io.Discard)
 	p.http = newHTTPClient(t)
 	p.waitReady(t)

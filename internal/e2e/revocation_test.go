@@ -62,12 +62,12 @@ func (p *product) form(t *testing.T, path string, form url.Values) hop {
 
 const deskSecret = "c2f1a9d07b6e4f5d8a3b1c0e9f7d6a5b4c3d2e1f"
 
-// writeClients registers a client desk that may introspect and revoke.
+// writeClients registers a client desk that may do everything clients may.
 func writeClients(t *testing.T) (file string) {
 	t.Helper()
 	sum := sha256.Sum256([]byte(deskSecret))
 	file = filepath.Join(t.TempDir(), "clients.yaml")
-	text := "clients:\n  - id: desk\n    secret_sha256: " + hex.EncodeToString(sum[:]) + "\n    may: [introspect, revoke]\n"
+	text := "clients:\n  - id: desk\n    secret_sha256: " + hex.EncodeToString(sum[:]) + "\n    may: [introspect, revoke, app-token]\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,2 +1,0 @@
--- Holds the place of a step that is added beside this one.
-SELECT 1;

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"log/slog"
+	"time"
+
+	"wxbridge/handlers"
+	"wxbridge/internal/config"
+	"wxbridge/wechat"
+)
+
+// weChatAPI is where WeChat is. Clients that share it share its connections.
+func weChatAPI(cfg config.Config, observe func(wechat.Call)) *wechat.API {
+	return &wechat.API{BaseURL: cfg.WeChatAPIURL, OpenURL: cfg.WeChatOpenURL, HTTP: wechat.NewHTTPClient(), Now: time.Now, Observe: observe}
+}
+
+// clientMaker makes the WeChat clients of apps.
+type clientMaker struct {
+	api    *wechat.API
+	store  tokenStore
+	logger *slog.Logger
+}
+
+// tokens makes the source of an app's tokens, which everything in this process shares.
+func (m clientMaker) tokens(a config.NamedApp) (*wechat.AppTokens, error) {
+	return wechat.NewAppTokens(m.api, credentials(a), wechat.AppTokenOptions{
+		Rotating: a.RotatingToken,
+		Store:    m.store,
+		StoreFailed: func(err error) {
+			m.logger.Warn("the store of app tokens does not work; tokens are fetched without it", "event", "app_token.store_failed",
+				"appid", a.ID, "error", err.Error())
+		},
+	})
+}
+
+func credentials(a config.NamedApp) wechat.App {
+	return wechat.App{ID: a.ID, Secret: wechat.Secret(a.Secret.Reveal())}
+}
+
+// addApps makes the clients of all apps.
+func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
+	for _, a := range apps {
+		tokens, err := m.tokens(a)
+		if err != nil {
+			return err
+		}
+		switch a.Provider {
+		case config.ProviderOfficialAccount:
+			client, err := wechat.NewOfficial(m.api, credentials(a), wechat.OfficialOptions{ConnectRedirect: a.ConnectRedirect, ForcePopup: a.ForcePopup})
+			if err != nil {
+				return err
+			}
+			callback, err := newCallback(a.ID, a.CallbackToken, a.EncodingAESKey)
+			if err != nil {
+				return err
+			}
+			hc.OfficialAccounts = append(hc.OfficialAccounts, handlers.OfficialAccount{Alias: a.Alias, OpenAccount: a.OpenAccount, Client: client,
+				Callback: callback, Tokens: tokens})
+		case config.ProviderMiniProgram:
+			client, err := wechat.NewMiniProgram(m.api, credentials(a))
+			if err != nil {
+				return err
+			}
+			hc.MiniPrograms = append(hc.MiniPrograms, handlers.MiniProgram{Alias: a.Alias, OpenAccount: a.OpenAccount, Client: client, Tokens: tokens})
+		}
+	}
+	return nil
+}
+
+// newCallback takes the pushes of an app, if it has a token for them.
+func newCallback(appID string, token, aesKey config.Secret) (*wechat.Callback, error) {
+	if token == "" {
+		return nil, nil
+	}
+	return wechat.NewCallback(wechat.CallbackConfig{AppID: appID, Token: wechat.Secret(token.Reveal()),
+		AESKey: wechat.Secret(aesKey.Reveal()), Now: time.Now})
+}
