@@ -15,6 +15,10 @@
 //	access.go      what operators do: list, block, change roles
 //	push.go        WeChat's pushes, each taken once
 //	keys.go, revocation.go
+//	outbox.go      events, and who is told
+//	fanevents.go   the events of fans
+//	delivery.go    deliveries of events: order, claims, retries
+//	outboxfans.go  events of fans who are merged or erased
 //	store.go       Open and the errors
 //	sqlite.go      connections and their settings
 //	writer.go      one writer, many callers: group commit

@@ -268,8 +268,14 @@ func TestDocs_TheMetricsAreTheDocumentedOnes(t *testing.T) {
 		documented[name[1]] = true
 	}
 	address := freeAddress(t)
-	p := startDev(t, nil, "WXBRIDGE_METRICS_LISTEN="+address, "WXBRIDGE_RATE_LIMIT=1000")
+	shop := startBackend(t, "shop")
+	p := startDev(t, nil, "WXBRIDGE_METRICS_LISTEN="+address, "WXBRIDGE_RATE_LIMIT=1000",
+		webhooksFile(t, map[string]*backend{"shop": shop}, map[string]string{"shop": "events: [login]"}))
 	useEverything(t, p)
+	waitFor(t, 20*time.Second, "a delivery to be counted", func() bool {
+		_, text := scrape(t, address)
+		return strings.Contains(text, "wxbridge_webhook_attempts_total{") && strings.Contains(text, "wxbridge_webhook_queue_events{")
+	})
 	_, text := scrape(t, address)
 	exposed := map[string]bool{}
 	for _, name := range regexp.MustCompile(`(?m)^# TYPE (wxbridge_[a-z_]+) `).FindAllStringSubmatch(text, -1) {

@@ -42,7 +42,8 @@ type received struct {
 	Data   map[string]any
 	Body   string
 	Wanted bool // an answer is waited for
-	At     time.Time
+
+	Timestamp, Signature string // the headers
 }
 
 func webhookSecret(label string) string {
@@ -67,7 +68,8 @@ func startBackend(t testing.TB, name string) *backend {
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	verifier, keyErr := standardwebhooks.NewWebhook(b.secret)
-	e := received{ID: r.Header.Get("Webhook-Id"), Body: string(body), Wanted: r.Header.Get("Wxbridge-Reply") == "wanted", At: time.Now()}
+	e := received{ID: r.Header.Get("Webhook-Id"), Body: string(body), Wanted: r.Header.Get("Wxbridge-Reply") == "wanted",
+		Timestamp: r.Header.Get("Webhook-Timestamp"), Signature: r.Header.Get("Webhook-Signature")}
 	var payload struct {
 		Type      string
 		Timestamp time.Time

@@ -193,6 +193,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 		running.Go(func() { l.run(ctx, attempts) })
 	}
 	running.Wait()
+	d.Client.CloseIdleConnections()
 }
 
 // fanOut makes deliveries of new events as they arrive.
