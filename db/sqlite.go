@@ -185,9 +185,9 @@ type readStatements struct {
 	ping, fan, fanByIdentity, identities, aliases, keys, revocations *sql.Stmt
 	sealed                                                           *sql.Stmt
 	newRevocations, revoked, fans, byOpenID                          *sql.Stmt
+	appToken, fansByUnionID                                          *sql.Stmt
 	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
 	failedDeliveries, stale, dropped                                 *sql.Stmt
-	appToken, fansByUnionID                                          *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -207,6 +207,8 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectFans:           &s.fans,
 		selectByOpenID:       &s.byOpenID,
 
+		selectAppToken:         &s.appToken,
+		selectFansByUnionID:    &s.fansByUnionID,
 		selectNewEvents:        &s.newEvents,
 		selectNextDue:          &s.nextDue,
 		selectEndpoints:        &s.endpoints,
@@ -214,8 +216,6 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectFailedDeliveries: &s.failedDeliveries,
 		selectStale:            &s.stale,
 		selectDropped:          &s.dropped,
-		selectAppToken:         &s.appToken,
-		selectFansByUnionID:    &s.fansByUnionID,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -239,6 +239,7 @@ type writeStatements struct {
 	selectKeys, upsertKey, deleteKey                               *statement
 	resealSessionKey, resealRefreshToken                           *statement
 	nextRevocation, selectCut                                      *statement
+	lockAppToken, saveAppToken, unlockAppToken                     *statement
 	insertSeenPush, prunePushes                                    *statement
 	setSubscribed, markProfileStale, withdrawProfile               *statement
 
@@ -249,7 +250,6 @@ type writeStatements struct {
 	selectFailed, reopenDelivery, selectUnsettled, dropDelivery       *statement
 	selectEndpoints, upsertEndpoint, retireEndpoint, disableEndpoint  *statement
 	dropEndpoints, eraseQueued, eraseNew, rekeyNew, rekeyQueued, park *statement
-	lockAppToken, saveAppToken, unlockAppToken                        *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -288,6 +288,9 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		pruneRevocations:   &s.pruneRevocations,
 		nextRevocation:     &s.nextRevocation,
 		selectCut:          &s.selectCut,
+		lockAppToken:       &s.lockAppToken,
+		saveAppToken:       &s.saveAppToken,
+		unlockAppToken:     &s.unlockAppToken,
 		insertSeenPush:     &s.insertSeenPush,
 		prunePushes:        &s.prunePushes,
 		setSubscribed:      &s.setSubscribed,
@@ -323,9 +326,6 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		rekeyNew:          &s.rekeyNew,
 		rekeyQueued:       &s.rekeyQueued,
 		parkDeliveries:    &s.park,
-		lockAppToken:      &s.lockAppToken,
-		saveAppToken:      &s.saveAppToken,
-		unlockAppToken:    &s.unlockAppToken,
 	} {
 		var err error
 		if *place, err = prepare(conn, text); err != nil {

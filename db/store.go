@@ -16,9 +16,9 @@ type Store interface {
 	KeyStore
 	SealedStore
 	RevocationStore
+	AppTokenStore
 	PushStore
 	OutboxStore
-	AppTokenStore
 
 	// Ping reports whether the store can read and write right now; the error
 	// is ErrUnavailable or the context's.

@@ -178,7 +178,7 @@ func (s *Server) arrive(c *gin.Context, f flow, end landing) error {
 	switch end.outcome {
 	case landRegister:
 		mark, to = register, "/login/register"
-		f.Known, f.Person, f.Follows = end.session != nil, end.person, end.follows
+		f.Known, f.Follower = end.session != nil, end.follower
 	case landSnapshot:
 		mark, to = register, "/login/snapshot"
 	}

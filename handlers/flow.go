@@ -37,9 +37,8 @@ type flow struct {
 	Again    bool    `json:"n,omitempty"` // this flow is the one restart
 	Outcome  outcome `json:"o,omitempty"`
 
-	// What a silent login has learned about the person who sees the register page now. It counts for this openid only.
-	Person  string `json:"i,omitempty"`
-	Follows *bool  `json:"f,omitempty"`
+	// Openid of a follower, as the silent login before the register page has learned. It says nothing of anybody else.
+	Follower string `json:"f,omitempty"`
 }
 
 type outcome string

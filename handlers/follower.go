@@ -41,6 +41,15 @@ func (s *Server) addFollower(ctx context.Context, account OfficialAccount, login
 	}
 }
 
+// keepFollower adds what the silent login before the register page has learned, unless the store knows better by now.
+func (s *Server) keepFollower(ctx context.Context, login *db.Identity) {
+	_, known, err := s.cfg.Store.FanByIdentity(ctx, login.Provider, login.AppID, login.OpenID)
+	if isNotFound(err) || err == nil && known.Subscribed == nil {
+		follows := true
+		login.Subscribed = &follows
+	}
+}
+
 // askedLately reports whether a guest is known not to follow, from a moment ago.
 func (s *Server) askedLately(known db.Identity) bool {
 	return known.Subscribed != nil && !*known.Subscribed && s.cfg.Now().Sub(known.LastLoginAt) < strangerFor

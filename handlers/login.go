@@ -100,7 +100,7 @@ func (s *Server) logInOfficialAccount(c *gin.Context, request loginRequest) erro
 	if request.scope == wechat.ScopeUserinfo {
 		// A tap on the register page: its time is kept with the fan, and a fan who is logged in may still say no.
 		if mark, ok := s.newestFlow(c.Request, register); ok && mark.App == f.App {
-			f.Tapped, f.Known, f.Person, f.Follows = s.cfg.Now().Unix(), mark.Known, mark.Person, mark.Follows
+			f.Tapped, f.Known, f.Follower = s.cfg.Now().Unix(), mark.Known, mark.Follower
 		}
 	}
 	return s.toWeChat(c, account, f)

@@ -25,8 +25,7 @@ type landing struct {
 	outcome landingKind
 	session *session
 
-	person  string // openid of who is to register
-	follows *bool  // whether they follow the account, if WeChat has said so
+	follower string // openid of who is to register, if WeChat has said that they follow the account
 }
 
 // remembered is the landing without its fan's profile, which a repeat reads anew.

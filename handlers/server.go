@@ -75,8 +75,8 @@ type OfficialAccount struct {
 	Alias       string // what app= names it; DefaultApp is used without app=
 	OpenAccount string // unionids are compared inside it only
 	Client      *wechat.Official
-	Callback    *wechat.Callback  // takes its pushes; nil: /events/official-account does not know the account
 	Tokens      *wechat.AppTokens // of the same app; nil: it is never asked anything that needs an app token
+	Callback    *wechat.Callback  // takes its pushes; nil: /events/official-account does not know the account
 }
 
 // MiniProgram is one mini program (小程序) people log in with.

@@ -45,8 +45,8 @@ func (s *Server) landProfile(ctx context.Context, account OfficialAccount, f flo
 		return landing{}, err
 	}
 	login := s.profileLogin(account, token, info)
-	if f.Person == token.OpenID {
-		login.Identity.Subscribed = f.Follows
+	if f.Follower == token.OpenID {
+		s.keepFollower(ctx, &login.Identity)
 	}
 	if f.Tapped != 0 {
 		login.ConsentedAt = time.Unix(f.Tapped, 0)
@@ -74,7 +74,9 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 		s.addFollower(ctx, account, &login.Identity, identity)
 		if !policy.Never && !s.knownPerson(ctx, login.Identity, fan) {
 			end := toRegister(ctx)
-			end.person, end.follows = login.Identity.OpenID, login.Identity.Subscribed
+			if follows := login.Identity.Subscribed; follows != nil && *follows {
+				end.follower = login.Identity.OpenID
+			}
 			return end, nil
 		}
 	case identity.ProfileStale || policy.MaxAge > 0 && s.cfg.Now().Sub(fan.ProfileAt) > policy.MaxAge:

@@ -7,7 +7,7 @@ import (
 	"wxbridge/db"
 )
 
-const tokenLease = 10 * time.Second
+const appTokenLease = 10 * time.Second
 
 var appTokenTests = []test{
 	{"a key without a token has none, locked or not", func(f *fixture) {
@@ -42,7 +42,7 @@ var appTokenTests = []test{
 
 	{"a holder that died is outlived", func(f *fixture) {
 		f.locks("wx1", "a", true)
-		f.clock.advance(tokenLease - time.Millisecond)
+		f.clock.advance(appTokenLease - time.Millisecond)
 		f.locks("wx1", "b", false)
 		f.clock.advance(time.Millisecond)
 		f.saves("wx1", "a", "late but not overtaken")
@@ -64,7 +64,7 @@ var appTokenTests = []test{
 
 	{"WX-17 of many at once one gets the lock", func(f *fixture) {
 		got := atOnce(f, 50, func(n int) (bool, error) {
-			return f.LockAppToken(f.Context(), "wx1", fmt.Sprint("owner ", n), tokenLease)
+			return f.LockAppToken(f.Context(), "wx1", fmt.Sprint("owner ", n), appTokenLease)
 		})
 		holders := 0
 		for _, locked := range got {
@@ -76,7 +76,7 @@ var appTokenTests = []test{
 	}},
 
 	{"nobody is no owner", func(f *fixture) {
-		if _, err := f.LockAppToken(f.Context(), "wx1", "", tokenLease); err == nil {
+		if _, err := f.LockAppToken(f.Context(), "wx1", "", appTokenLease); err == nil {
 			f.Error("a lock without an owner")
 		}
 		if err := f.SaveAppToken(f.Context(), "wx1", "", []byte("x")); err == nil {
@@ -87,7 +87,7 @@ var appTokenTests = []test{
 
 func (f *fixture) locks(key, owner string, want bool) {
 	f.Helper()
-	got, err := f.LockAppToken(f.Context(), key, owner, tokenLease)
+	got, err := f.LockAppToken(f.Context(), key, owner, appTokenLease)
 	f.is("LockAppToken", err, nil)
 	f.same("lock of "+key+" for "+owner, got, want)
 }

@@ -50,7 +50,7 @@ func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 			if err != nil {
 				return err
 			}
-			callback, err := newCallback(a)
+			callback, err := newCallback(a.ID, a.CallbackToken, a.EncodingAESKey)
 			if err != nil {
 				return err
 			}
@@ -68,10 +68,10 @@ func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 }
 
 // newCallback takes the pushes of an app, if it has a token for them.
-func newCallback(a config.NamedApp) (*wechat.Callback, error) {
-	if a.CallbackToken == "" {
+func newCallback(appID string, token, aesKey config.Secret) (*wechat.Callback, error) {
+	if token == "" {
 		return nil, nil
 	}
-	return wechat.NewCallback(wechat.CallbackConfig{AppID: a.ID, Token: wechat.Secret(a.CallbackToken.Reveal()),
-		AESKey: wechat.Secret(a.EncodingAESKey.Reveal()), Now: time.Now})
+	return wechat.NewCallback(wechat.CallbackConfig{AppID: appID, Token: wechat.Secret(token.Reveal()),
+		AESKey: wechat.Secret(aesKey.Reveal()), Now: time.Now})
 }

@@ -129,11 +129,16 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 // warnOfPlainMode recommends encrypted pushes (WX-11).
 func warnOfPlainMode(logger *slog.Logger, cfg config.Config) {
 	for _, a := range cfg.Apps {
-		if a.CallbackToken != "" && a.EncodingAESKey == "" {
-			logger.Warn("WeChat's pushes come in plain mode, where anybody who sees the address of one can forge others for five minutes",
-				"app", a.Alias, "fix", "set the EncodingAESKey here, and choose 安全模式 in WeChat's console (基本配置 → 服务器配置); "+
-					"until then no push erases anybody")
+		if a.CallbackToken == "" || a.EncodingAESKey != "" {
+			continue
 		}
+		setting := "encoding_aes_key in " + cfg.AppsFile
+		if a.ID == cfg.Official.ID {
+			setting = config.Prefix + "OFFICIAL_ENCODING_AES_KEY"
+		}
+		logger.Warn("WeChat's pushes come in plain mode, where anybody who sees the address of one can forge others for five minutes",
+			"app", a.Alias, "setting", setting,
+			"fix", "set it, and choose 安全模式 in WeChat's console (基本配置 → 服务器配置); until then no push erases anybody")
 	}
 }
 

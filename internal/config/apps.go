@@ -86,6 +86,58 @@ func appSecretProblem(secret string) string {
 	return ""
 }
 
+// callbackToken checks the token that signs pushes. WeChat's console takes 3 to 32 letters and digits; what it may come to
+// take is its business.
+func (l *loader) callbackToken(kind, id, token string) Secret {
+	name := kind + "_TOKEN"
+	switch {
+	case token == "":
+		return ""
+	case id == "" && !l.has(Prefix+kind+"_APP_ID"):
+		l.fault(name, "is set, but "+Prefix+kind+"_APP_ID is not")
+	}
+	if problem := callbackTokenProblem(token); problem != "" {
+		l.fault(name, problem)
+	}
+	return Secret(token)
+}
+
+func callbackTokenProblem(token string) string {
+	switch {
+	case isPlaceholder(token):
+		return "is a placeholder; make one with `openssl rand -hex 16` and enter it in WeChat's console, too"
+	case len(token) < 3 || len(token) > 128 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return "is not 3 to 32 letters and digits, which is what WeChat's console takes"
+	}
+	return ""
+}
+
+// encodingAESKey checks the key that encrypts pushes. Of its last character some bits count for nothing.
+func (l *loader) encodingAESKey(kind, token, key string) Secret {
+	name := kind + "_ENCODING_AES_KEY"
+	switch problem := encodingAESKeyProblem(key); {
+	case key == "":
+		return ""
+	case problem != "":
+		l.fault(name, problem)
+	case token == "" && !l.has(Prefix+kind+"_TOKEN"):
+		l.fault(kind+"_TOKEN", "is not set, but "+Prefix+name+" is; pushes are signed with it in every mode")
+	}
+	return Secret(key)
+}
+
+func encodingAESKeyProblem(key string) string {
+	switch {
+	case isPlaceholder(key):
+		return "is a placeholder; WeChat's console makes the real one"
+	case !encodingAESKey.MatchString(key):
+		return "is not 43 letters and digits, as WeChat's console makes them"
+	}
+	return ""
+}
+
+var encodingAESKey = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
+
 // apps checks what concerns the apps together.
 func (l *loader) apps(v variables) {
 	official, mini := v.OfficialAppID, v.MiniProgramAppID

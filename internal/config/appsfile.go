@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -238,8 +237,6 @@ func scalar(node ast.Node) (string, bool) {
 var (
 	aliasShape       = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
 	openAccountShape = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-	tokenShape       = regexp.MustCompile(`^[A-Za-z0-9]{3,32}$`)
-	aesKeyShape      = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
 )
 
 // app checks one app and notes every fault of it.
@@ -307,22 +304,15 @@ func (r *appsReader) checkNames(e appEntry, a NamedApp) {
 func (r *appsReader) callback(e appEntry, a *NamedApp) {
 	a.CallbackToken, a.EncodingAESKey = r.secret(e, "callback_token"), r.secret(e, "encoding_aes_key")
 	token, key := e.source("callback_token"), e.source("encoding_aes_key")
-	if e.given(token) && !tokenShape.MatchString(a.CallbackToken.Reveal()) {
-		r.field(e, token, "is not 3 to 32 letters and digits")
+	if problem := callbackTokenProblem(a.CallbackToken.Reveal()); e.given(token) && problem != "" {
+		r.field(e, token, problem)
 	}
-	switch {
-	case e.given(key) && !isAESKey(a.EncodingAESKey.Reveal()):
-		r.field(e, key, "is not the 43 letters and digits that WeChat's console shows")
+	switch problem := encodingAESKeyProblem(a.EncodingAESKey.Reveal()); {
+	case e.given(key) && problem != "":
+		r.field(e, key, problem)
 	case e.given(key) && !e.given(token):
 		r.field(e, key, "is given without callback_token")
 	}
-}
-
-// isAESKey reports whether the text is an EncodingAESKey: base64 of 32 bytes without its "=", in which the last character
-// may have bits to spare.
-func isAESKey(text string) bool {
-	key, err := base64.StdEncoding.DecodeString(text + "=")
-	return aesKeyShape.MatchString(text) && err == nil && len(key) == 32
 }
 
 // secret reads a field, or the file that its …_file twin names, relative to the apps file. It gives "" if neither is there,

@@ -358,38 +358,6 @@ func isURI(text string) bool {
 	return err == nil && u.Scheme != ""
 }
 
-// callbackToken checks the token that signs pushes.
-func (l *loader) callbackToken(kind, id, token string) Secret {
-	name := kind + "_TOKEN"
-	switch {
-	case token == "":
-		return ""
-	case id == "" && !l.has(Prefix+kind+"_APP_ID"):
-		l.fault(name, "is set, but "+Prefix+kind+"_APP_ID is not")
-	case isPlaceholder(token):
-		l.fault(name, "is a placeholder; make one with `openssl rand -hex 16` and enter it in WeChat's console, too")
-	case !tokenShape.MatchString(token):
-		l.fault(name, "is not 3 to 32 letters and digits, which is what WeChat's console takes")
-	}
-	return Secret(token)
-}
-
-// encodingAESKey checks the key that encrypts pushes.
-func (l *loader) encodingAESKey(kind, token, key string) Secret {
-	name := kind + "_ENCODING_AES_KEY"
-	switch {
-	case key == "":
-		return ""
-	case isPlaceholder(key):
-		l.fault(name, "is a placeholder; WeChat's console makes the real one")
-	case !isAESKey(key):
-		l.fault(name, "is not 43 letters and digits, as WeChat's console makes them")
-	case token == "" && !l.has(Prefix+kind+"_TOKEN"):
-		l.fault(kind+"_TOKEN", "is not set, but "+Prefix+name+" is; pushes are signed with it in every mode")
-	}
-	return Secret(key)
-}
-
 // entries splits a comma-separated list; no text is no entry.
 func entries(value string) []string {
 	if strings.TrimSpace(value) == "" {

@@ -56,8 +56,8 @@ type Config struct {
 	WeChatOpenURL *url.URL // https://open.weixin.qq.com
 	WeChatMPURL   *url.URL // https://mp.weixin.qq.com
 
-	// SecretFiles names ClientsFile, EventWebhooks, AppsFile and the files that secrets were read from, so that the start can look
-	// at their modes.
+	// SecretFiles names ClientsFile, AppsFile, EventWebhooks and the files that secrets were read from, so that the start can
+	// look at their modes.
 	SecretFiles []string
 }
 

@@ -142,14 +142,14 @@ func wrong(t *testing.T) map[string]map[string][]string {
 			"no such file":   {"/no/such/file", "clients.yaml", file + "x"},
 			"cannot be read": {filepath.Dir(file), file + "/x", "\x00"},
 		},
-		"EVENT_WEBHOOKS": {
-			"no such file":   {"/no/such/file", "webhooks.yaml", file + "x"},
-			"cannot be read": {filepath.Dir(file), file + "/x", "\x00"},
-		},
 		"APPS_FILE": {
 			"no such file":   {"/no/such/file", "apps.yaml", file + "x"},
 			"cannot be read": {filepath.Dir(file), file + "/x", "\x00"},
 			"has no app":     {file},
+		},
+		"EVENT_WEBHOOKS": {
+			"no such file":   {"/no/such/file", "webhooks.yaml", file + "x"},
+			"cannot be read": {filepath.Dir(file), file + "/x", "\x00"},
 		},
 		"PROFILE_POLICY": {
 			"is not unknown, never": {"always", "Unknown", "NEVER", "30", "30d", "unknown ", "1h 2h", "unknown,never"},

@@ -163,3 +163,41 @@ func TestEveryAppHasAnAppTokenOfItsOwn(t *testing.T) {
 		t.Error("LOG-01 an app token is in the log")
 	}
 }
+
+// Pushes reach the app that ?app= of its server address names. Following makes somebody who was a stranger to the account
+// known to it.
+func TestPushesOfAnAppFromTheFileAreItsOwn(t *testing.T) {
+	p := startApps(t)
+	bob := p.phone("bob")
+	own, _ := bob.loginWith(t, "default")
+	var report struct{ Delivered bool }
+	push := func(appID, event string) {
+		t.Helper()
+		p.control(t, http.MethodPost, "/_simulator/events", map[string]any{"person": "bob", "appid": appID, "event": event}, &report)
+		if !report.Delivered {
+			t.Fatalf("%s of %s was not taken", event, appID)
+		}
+	}
+	push(shopID, "subscribe")
+	shop, registered := p.phone("bob").loginWith(t, "shop")
+	if registered || shop["sub"] != own["sub"] {
+		t.Errorf("a new follower of the shop registers: %v, claims %v", registered, shop)
+	}
+	subscribed := func() map[any]any {
+		t.Helper()
+		of := map[any]any{}
+		for _, i := range decode(t, p.api(t, http.MethodGet, "/me", bob.session().access, ""))["identities"].([]any) {
+			identity := i.(map[string]any)
+			of[identity["appid"]] = identity["subscribed"]
+		}
+		return of
+	}
+	if of := subscribed(); of[shopID] != true || of[p.official.AppID] != nil {
+		t.Errorf("/me says %v", of)
+	}
+	push(p.official.AppID, "subscribe")
+	push(shopID, "unsubscribe")
+	if of := subscribed(); of[shopID] != false || of[p.official.AppID] != true {
+		t.Errorf("/me says %v", of)
+	}
+}
