@@ -5,11 +5,14 @@ import (
 	"database/sql"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const eventsPath = "/events/official-account"
@@ -165,5 +168,41 @@ func TestWX13_TwoProcessesTakeAPushOnce(t *testing.T) {
 	}
 	if !strings.Contains(two.logged(t), `"duplicate":true`) {
 		t.Error("the log does not tell the duplicate")
+	}
+}
+
+// Each account of the apps file has an address, a token and a mode of its own.
+func TestEventsOfSeveralAccounts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "apps.yaml")
+	err := os.WriteFile(file, []byte(`apps:
+  - {alias: shop, provider: official_account, appid: wx00112233445566aa, secret: 5f4dcc3b5aa765d61d8327deb882cf99, callback_token: shopToken1, encoding_aes_key: abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG}
+  - {alias: news, provider: official_account, appid: wx00112233445566bb, secret: 5f4dcc3b5aa765d61d8327deb882cf98, callback_token: newsToken2}
+  - {alias: mute, provider: official_account, appid: wx00112233445566cc, secret: 5f4dcc3b5aa765d61d8327deb882cf97}
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop := startBackend(t, "shop")
+	p := startDev(t, nil, "WXBRIDGE_APPS_FILE="+file, webhooksFile(t, map[string]*backend{"shop": shop}, map[string]string{"shop": "events: ['official_account.*']"}))
+	for appID, mode := range map[string]string{p.official.AppID: "aes", "wx00112233445566aa": "aes", "wx00112233445566bb": "plain"} {
+		var report pushed
+		p.control(t, http.MethodPost, "/_simulator/events", map[string]any{"person": "bob", "appid": appID, "event": "subscribe"}, &report)
+		if !report.Delivered || report.Mode != mode {
+			t.Errorf("%s: %+v", appID, report)
+		}
+	}
+	apps := map[any]any{}
+	for _, e := range shop.wait(t, 3) {
+		apps[e.Data["app"]] = e.Data["encrypted"]
+	}
+	if diff := cmp.Diff(map[any]any{"default": true, "shop": true, "news": false}, apps); diff != "" {
+		t.Errorf("app and whether encrypted (-want +got):\n%s", diff)
+	}
+	if h := p.get(t, eventsPath+"?app=mute"); h.status != http.StatusNotFound {
+		t.Errorf("an account without a token: %v", h)
+	}
+	log := p.logged(t)
+	if !strings.Contains(log, `"app":"news"`) || strings.Contains(log, `"app":"shop"`) {
+		t.Error("WX-11: the start does not recommend AES mode to the one account that lacks it")
 	}
 }
