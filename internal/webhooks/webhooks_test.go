@@ -230,11 +230,13 @@ func TestWhatIsNoSuccessIsTriedAgain(t *testing.T) {
 		problem string
 		wait    time.Duration // in the middle of its range
 	}{
-		"500":      {status(500), "status 500", 5 * time.Second},
-		"404":      {status(404), "status 404", 5 * time.Second},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect) }, "status 307; redirects are not followed", 5 * time.Second},
-		"hangs":    {func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-r.Context().Done() }, "no answer in time", 5 * time.Second},
-		"reset":    {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", 5 * time.Second},
+		"500": {status(500), "status 500", 5 * time.Second},
+		"404": {status(404), "status 404", 5 * time.Second},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		}, "status 307; redirects are not followed", 5 * time.Second},
+		"hangs": {func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-r.Context().Done() }, "no answer in time", 5 * time.Second},
+		"reset": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "EOF", 5 * time.Second},
 		"retry after seconds": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "77")
 			w.WriteHeader(429)
