@@ -123,7 +123,7 @@ func startRate(t *testing.T, binary, bare, alg string) *rate {
 	r.serve = spawnLogging(t, binary, data, env)
 	p.waitReady(t)
 
-	key := r.sign(t, database)
+	key := r.sign(t, database, alg)
 	if key.Alg() != alg {
 		t.Fatalf("the bridge signs with %s, want %s", key.Alg(), alg)
 	}
@@ -167,14 +167,14 @@ func must(t testing.TB, err error) {
 }
 
 // sign opens the bridge's own keys, so that tokens can be made faster than by logging in.
-func (r *rate) sign(t *testing.T, database string) jwtauth.Key {
+func (r *rate) sign(t *testing.T, database, alg string) jwtauth.Key {
 	t.Helper()
 	store, err := db.Open(t.Context(), database, time.Now)
 	must(t, err)
 	defer store.Close()
 	box, err := seal.New([]byte(sealingSecret))
 	must(t, err)
-	keys, err := keyring.Open(t.Context(), store, box, keyring.Options{TokenTTL: 2 * time.Hour, Now: time.Now})
+	keys, err := keyring.Open(t.Context(), store, box, keyring.Options{Alg: alg, TokenTTL: 2 * time.Hour, Now: time.Now})
 	must(t, err)
 	r.issuer, err = jwtauth.NewIssuer(keys.Keys(), jwtauth.IssuerConfig{Issuer: r.bridge, Audience: r.bridge + "/api", ClientID: "wxbridge", TTL: 2 * time.Hour})
 	must(t, err)
