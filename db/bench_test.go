@@ -50,6 +50,25 @@ func BenchmarkSaveLogin(b *testing.B) {
 	}
 }
 
+// BenchmarkSaveLoginTold is BenchmarkSaveLogin where an endpoint wants to hear of logins: each adds one row.
+func BenchmarkSaveLoginTold(b *testing.B) {
+	url := seed(b, filepath.Join(b.TempDir(), "told.db"), 10_000)
+	for _, wanted := range []string{"nothing", "login"} {
+		for _, callers := range []int{1, 256} {
+			b.Run(fmt.Sprintf("%s/%d_callers", wanted, callers), func(b *testing.B) {
+				store := open(b, url, time.Now)
+				if err := store.SetEndpoints(b.Context(), []db.Endpoint{{Name: "shop", Events: []string{wanted}}}); err != nil {
+					b.Fatal(err)
+				}
+				if err := store.Close(); err != nil {
+					b.Fatal(err)
+				}
+				benchmarkLogins(b, url, false, 10_000, callers)
+			})
+		}
+	}
+}
+
 func benchmarkLogins(b *testing.B, url string, fresh bool, rows, callers int) {
 	store := open(b, url, time.Now)
 	run := time.Now().UnixNano()
@@ -122,7 +141,9 @@ INSERT INTO fans SELECT printf('01900000-0000-7000-8000-%012x', n), '微信用�
   'https://thirdwx.qlogo.cn/mmopen/vi_32/' || printf('%080d', n) || '/132', '', 'zh_CN', '', 'active',
   1700000000000, 1700000000000, 1700000000000, 1700000000000, 1700000000000, 1700000000000 FROM person`, `
 WITH RECURSIVE person (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM person WHERE n + 1 < ?1)
-INSERT INTO identities SELECT 'mini_program', 'wx0123456789abcdef', printf('o%08x-%018d', n * 2654435761 & 0xffffffff, n),
+INSERT INTO identities (provider, appid, openid, fan_id, open_account, unionid, scope, subscribed, session_key_sealed,
+  user_refresh_token_sealed, user_refresh_expires_at, profile_json, created_at, last_login_at)
+SELECT 'mini_program', 'wx0123456789abcdef', printf('o%08x-%018d', n * 2654435761 & 0xffffffff, n),
   printf('01900000-0000-7000-8000-%012x', n), 'default', printf('u%08x-%018d', n * 2246822519 & 0xffffffff, n),
   '', NULL, zeroblob(60), NULL, 0, NULL, 1700000000000, 1700000000000 FROM person`,
 	} {

@@ -98,7 +98,10 @@ func (o *outbox) wake() {
 }
 
 const (
-	insertEvent = `INSERT INTO outbox (id, type, ordering, appid, created_at, reply_by, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)`
+	// Events go only after the mark has passed them, so a number above both is
+	// new; AUTOINCREMENT would write one more row for it.
+	insertEvent = `INSERT INTO outbox (seq, id, type, ordering, appid, created_at, reply_by, data) VALUES
+  (max(coalesce((SELECT max(seq) FROM outbox), 0), (SELECT seq FROM outbox_mark WHERE one = 1)) + 1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)`
 
 	updateMark = `UPDATE outbox_mark SET seq = ?1 WHERE one = 1`
 

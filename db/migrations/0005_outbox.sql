@@ -3,14 +3,14 @@
 -- It becomes one delivery for each endpoint that wants it later, in order.
 
 CREATE TABLE outbox (
-  seq        INTEGER PRIMARY KEY AUTOINCREMENT, -- never used twice
-  id         TEXT    NOT NULL,                  -- webhook-id
+  seq        INTEGER NOT NULL PRIMARY KEY, -- never used twice: always above outbox_mark
+  id         TEXT    NOT NULL,             -- webhook-id
   type       TEXT    NOT NULL,
-  ordering   TEXT    NOT NULL,                  -- events of one key go out one after another; '' has no order
-  appid      TEXT    NOT NULL,                  -- '' is about no app
+  ordering   TEXT    NOT NULL,             -- events of one key go out one after another; '' has no order
+  appid      TEXT    NOT NULL,             -- '' is about no app
   created_at INTEGER NOT NULL,
-  reply_by   INTEGER NOT NULL,                  -- until then only a replier's answer is waited for; 0: nobody's
-  data       BLOB    NOT NULL                   -- JSON object
+  reply_by   INTEGER NOT NULL,             -- until then only a replier's answer is waited for; 0: nobody's
+  data       BLOB    NOT NULL              -- JSON object
 ) STRICT;
 
 -- Finds the few events that a replier may answer.
