@@ -223,7 +223,7 @@ func TestEvents_AnotherAppsPushesAreItsOwn(t *testing.T) {
 	if told := e.told(); len(told) != 1 || told[0].Data["app"] != "second" || told[0].Data["fan"] != nil {
 		t.Errorf("told %+v", told)
 	}
-	if _, identity := e.identity("bob"); identity.Subscribed == nil || *identity.Subscribed {
+	if _, identity := e.identity("bob"); identity.Subscribed != nil && *identity.Subscribed {
 		t.Error("WX-04: the push of one app has changed an identity of another")
 	}
 	p := e.last()
@@ -371,7 +371,7 @@ func TestWX10_ForgedReplayedAndMalformedPushesChangeNothing(t *testing.T) {
 				if got := typesOf(e.told()); got != "" {
 					t.Errorf("told %s", got)
 				}
-				if got := bob.followed(); got != false {
+				if got := bob.followed(); got == true {
 					t.Errorf("subscribed is %v", got)
 				}
 				if line := e.log.String()[before:]; row.event != "" && !strings.Contains(line, `"event":"`+row.event+`"`) {

@@ -166,6 +166,7 @@ func TestWebhooksTellWhatHappens(t *testing.T) {
 	if report := p.push(t, "bob", "subscribe"); !report.Delivered {
 		t.Fatalf("the simulator's push: %+v", report)
 	}
+	shop.wait(t, 1) // a stranger's: no order yet with the mini program's fan
 	p.miniToken(t, "bob")
 	session := p.phone("bob").login(t)
 	id := subject(session.access)
