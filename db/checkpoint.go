@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// checkpointFrames starts a checkpoint: 64 MiB of log, in pages of 4 KiB.
-	checkpointFrames = 16_000
+	// checkpointFrames starts a checkpoint: 64 MiB of log, in pages of 2 KiB.
+	checkpointFrames = 32_000
 
 	// remainderFrames are few enough for the writer to stop for them.
 	remainderFrames = 1_600
@@ -23,7 +23,7 @@ const (
 
 	// logSizeLimit is the size to which a log that has grown beyond it is cut
 	// when it starts again.
-	logSizeLimit = 2 * checkpointFrames * 4096
+	logSizeLimit = 2 * checkpointFrames * pageSize
 )
 
 // checkpointer copies the write-ahead log into the database file while the

@@ -100,7 +100,7 @@ func (s *sqliteStore) Close() error {
 func createPrivate(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err == nil {
-		return file.Close()
+		return errors.Join(file.Close(), setPageSize(path))
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		return err
@@ -110,6 +110,22 @@ func createPrivate(path string) error {
 		err = errors.New("not a regular file")
 	}
 	return err
+}
+
+// pageSize is half of what SQLite takes by itself. A login changes a row here
+// and a row there, and a commit writes, sums and syncs whole pages.
+const pageSize = 2048
+
+// setPageSize settles the size of an empty file's pages, which stays. Another
+// process may have been faster; then the file has SQLite's size, and works.
+func setPageSize(path string) error {
+	conn, err := (&sqlite3.SQLiteDriver{}).Open("file:" + (&url.URL{Path: path}).EscapedPath() + "?_busy_timeout=" +
+		fmt.Sprint(busyTimeout.Milliseconds()))
+	if err != nil {
+		return storeError(err)
+	}
+	_, err = conn.(*sqlite3.SQLiteConn).Exec(fmt.Sprintf("PRAGMA page_size = %d; PRAGMA journal_mode = WAL", pageSize), nil)
+	return errors.Join(storeError(err), conn.Close())
 }
 
 // dsn sets up a connection. The driver applies busy_timeout before the rest,
