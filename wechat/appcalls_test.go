@@ -235,6 +235,7 @@ func TestMsgSecCheck(t *testing.T) {
 	}{
 		{"nothing against it", passed, wechat.Verdict{Suggest: "pass", Label: 100, TraceID: "60ae120f-371d5872-7941a05b"}, true, nil},
 		{"risky", `{"errcode":0,"errmsg":"ok","result":{"suggest":"risky","label":20001},"trace_id":"x"}`, wechat.Verdict{Suggest: "risky", Label: 20001, TraceID: "x"}, false, nil},
+		{"risky, as version 1 said it", `{"errcode":87014,"errmsg":"risky content hint: [x] rid: 62308e5d-0b0b697e-1db652eb"}`, wechat.Verdict{Suggest: "risky"}, false, nil},
 		{"a human should look", `{"errcode":0,"result":{"suggest":"review","label":21000}}`, wechat.Verdict{Suggest: "review", Label: 21000}, false, nil},
 		{"no verdict", `{"errcode":0,"errmsg":"ok"}`, wechat.Verdict{}, false, wechat.ErrBusy},
 		{"an empty one", `{"errcode":0,"result":{}}`, wechat.Verdict{}, false, wechat.ErrBusy},

@@ -19,7 +19,7 @@ func TestHelpListsTheCommandsThereAre(t *testing.T) {
 	for line := range strings.Lines(list) {
 		commands = append(commands, strings.Fields(line)[0])
 	}
-	if diff := cmp.Diff([]string{"apptoken", "dev", "fans", "help", "keys", "serve", "simulator", "token", "version", "webhooks"}, commands); diff != "" {
+	if diff := cmp.Diff([]string{"apptoken", "dev", "fans", "help", "keys", "menu", "serve", "simulator", "token", "version", "webhooks"}, commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 }
