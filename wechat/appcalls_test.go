@@ -2,12 +2,14 @@ package wechat_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"wxbridge/wechat"
 )
@@ -271,4 +273,26 @@ func TestMsgSecCheck(t *testing.T) {
 	if _, err := tokens.MsgSecCheck(t.Context(), wechat.UserText{OpenID: openID, Scene: 1, Content: strings.Repeat("字", 2500)}); err != nil {
 		t.Error(err)
 	}
+}
+
+// FuzzAppAnswers gives arbitrary answers to all calls with an app token: nothing
+// panics, an error has one meaning, and it shows nothing private.
+func FuzzAppAnswers(f *testing.F) {
+	for _, seed := range []string{
+		`{"errcode":0,"errmsg":"ok","ticket":"sM4AOVdWfPE4","expires_in":7200}`, sampleQR, `{"menu":{"button":[]}}`,
+		`{"errcode":0,"phone_info":{"phoneNumber":"1","purePhoneNumber":"1","countryCode":86,"watermark":{"timestamp":1,"appid":"` + appID + `"}}}`,
+		`{"errcode":0,"result":{"suggest":"pass","label":"100"},"trace_id":1}`, `{"errcode":40001,"errmsg":"` + goldenToken + `"}`, `{"errcode":87014}`,
+		`{"phone_info":{"watermark":[]}}`, `{"errcode":-1}`, `null`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		api := &wechat.API{HTTP: tokenThenCanned(t, body), CallTimeout: 20 * time.Millisecond}
+		for _, call := range appCalls(t, api) {
+			if err := call.do(); err != nil && !errors.Is(err, wechat.ErrNoMenu) {
+				wantOneSentinel(t, err)
+				wantNone(t, err.Error(), goldenToken, secret, openID, code)
+			}
+		}
+	})
 }

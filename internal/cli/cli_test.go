@@ -28,7 +28,7 @@ func TestWrongCommandLinesExitWith2(t *testing.T) {
 	for _, row := range []struct{ line, want string }{
 		{"serv", "serve"},
 		{"keys lst", "unknown command"},
-		{"menu push", "unknown command"},
+		{"menu pull", "unknown command"},
 		{"keys rotate now", "unknown command"},
 		{"keys list --all", "--all"},
 		{"token inspekt", "unknown command"},
