@@ -37,8 +37,12 @@ type grantedCode struct {
 	used   bool
 }
 
-// JSCode gives what wx.login() gives in the mini program appID when name holds the phone.
+// JSCode gives what wx.login() gives in the mini program appID when name holds the phone; with a corpid, what
+// wx.qy.login() gives.
 func (s *Server) JSCode(appID, name string) (string, error) {
+	if c := s.wecom.corps[appID]; c != nil {
+		return s.wecomJSCode(c, name)
+	}
 	app, err := s.appOf(appID, ProviderMiniProgram)
 	if err != nil {
 		return "", err

@@ -62,6 +62,8 @@ type Server struct {
 	follows     *shelf[follow]        // appid and person → what the last event made of it
 	faces       *shelf[string]        // appid and openid → person
 
+	wecom *wecomState
+
 	appTokens appTokens
 	quotas    quotas
 	alarms    alarms
@@ -88,6 +90,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	s.keepInMemory()
+	s.initWeCom()
 	s.appTokens.init()
 	s.quotas.init()
 	s.alarms.init(s.apps)
@@ -148,10 +151,10 @@ const (
 )
 
 func wechatPaths() []string {
-	return []string{
+	return append([]string{
 		pathAuthorize, pathAccessToken, pathRefresh, pathUserInfo, pathAuth, pathSession,
 		pathToken, pathStableToken, pathFollower, pathFollowerBatch, pathFollowers, pathMenuGet, pathCallbackIP,
-	}
+	}, wecomPaths()...)
 }
 
 // routes lists every address. Those of WeChat have no method in their pattern, because WeChat answers a wrong method
@@ -172,6 +175,7 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc(pathSession, s.wechat(pathSession, s.getOnly(s.handleSession)))
 	mux.HandleFunc("/sns/", func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, 40066) })
 	s.mountCGI(mux)
+	s.mountWeCom(mux)
 	mux.HandleFunc("GET /mmopen/vi_32/{id}/{size}", s.handleAvatar)
 
 	s.mountControl(mux)
@@ -181,7 +185,7 @@ func (s *Server) routes() *http.ServeMux {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, toWeCom(r)) }
 
 // Seed is what a hostile simulator draws from; the same seed and the same order of requests give the same draws.
 func (s *Server) Seed() uint64 { return s.cfg.Seed }
