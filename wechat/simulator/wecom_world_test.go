@@ -103,6 +103,12 @@ func (o *office) who(name, scope string) map[string]any {
 	return o.api(o.agent, "auth/getuserinfo", "code", o.code(o.agent, name, scope)).json(o.t)
 }
 
+// session redeems a js_code.
+func (o *office) session(app simulator.App, code string) answer {
+	o.t.Helper()
+	return o.api(app, "miniprogram/jscode2session", "js_code", code, "grant_type", "authorization_code")
+}
+
 func (o *office) detail(app simulator.App, ticket any) answer {
 	o.t.Helper()
 	return o.do("POST", o.apiPath(app, "auth/getuserdetail"), fmt.Sprintf(`{"user_ticket":%q}`, ticket), nil)
