@@ -202,7 +202,7 @@ func TestWeCom6Authorize(t *testing.T) {
 func TestWeCom7WebLogin(t *testing.T) {
 	t.Run("scan and confirm", func(t *testing.T) {
 		o := newOffice(t)
-		link := o.web(o.agent, site, "web_login%40gyoss9")
+		link := o.webLink(o.agent, site, "web_login%40gyoss9")
 		first := o.get(link)
 		first.page(t, "wecom-web")
 		form := map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
@@ -223,7 +223,7 @@ func TestWeCom7WebLogin(t *testing.T) {
 	})
 	t.Run("every address it may have", func(t *testing.T) {
 		o := newOffice(t)
-		link := o.web(o.agent, site, "s")
+		link := o.webLink(o.agent, site, "s")
 		o.as("wei", "/wwlogin"+link, "X-Simulator-Consent", "allow").back(t)
 		o.as("wei", link, "X-Simulator-Consent", "allow", "X-Forwarded-Host", "login.work.weixin.qq.com").back(t)
 		old := strings.Replace(link, "/wwlogin/sso/login?login_type=CorpApp&", "/wwopen/sso/qrConnect?", 1)
@@ -231,34 +231,34 @@ func TestWeCom7WebLogin(t *testing.T) {
 	})
 	t.Run("a refusal has a state and no code, or says nothing", func(t *testing.T) {
 		o := newOffice(t)
-		if back := o.as("wei", o.web(o.agent, site, "s"), "X-Simulator-Consent", "deny").back(t); back.Encode() != "state=s" {
+		if back := o.as("wei", o.webLink(o.agent, site, "s"), "X-Simulator-Consent", "deny").back(t); back.Encode() != "state=s" {
 			t.Errorf("back %v", back)
 		}
 		o.flip("wecom-web-refusal", "nothing")
-		o.as("wei", o.web(o.agent, site, "s"), "X-Simulator-Consent", "deny").page(t, "refused")
+		o.as("wei", o.webLink(o.agent, site, "s"), "X-Simulator-Consent", "deny").page(t, "refused")
 	})
 	t.Run("who is not in the visible range gets a message and no redirect", func(t *testing.T) {
 		o := newOffice(t)
 		for _, name := range []string{"yuan", "lian", "ke", "guest", "alice"} {
-			o.as(name, o.web(o.agent, site, "s"), "X-Simulator-Consent", "allow").errorPage(t, 0, "你无权限登录此应用")
+			o.as(name, o.webLink(o.agent, site, "s"), "X-Simulator-Consent", "allow").errorPage(t, 0, "你无权限登录此应用")
 		}
 	})
 	t.Run("the extra appid can be absent", func(t *testing.T) {
 		o := newOffice(t)
 		o.flip("wecom-web-appid", "absent")
-		if back := o.as("wei", o.web(o.agent, site, "s"), "X-Simulator-Consent", "allow").back(t); back.Has("appid") {
+		if back := o.as("wei", o.webLink(o.agent, site, "s"), "X-Simulator-Consent", "allow").back(t); back.Has("appid") {
 			t.Errorf("back %v", back)
 		}
 	})
 	t.Run("a login domain besides the trusted one", func(t *testing.T) {
 		o := newOffice(t, onAgent(func(a *simulator.App) { a.LoginDomain = "pc.example.com:8443" }))
-		o.as("wei", o.web(o.agent, "https://pc.example.com:8443/cb", "s"), "X-Simulator-Consent", "allow").back(t)
-		o.as("wei", o.web(o.agent, "https://pc.example.com/cb", "s")).errorPage(t, 0, "redirect_uri需使用应用可信域名")
+		o.as("wei", o.webLink(o.agent, "https://pc.example.com:8443/cb", "s"), "X-Simulator-Consent", "allow").back(t)
+		o.as("wei", o.webLink(o.agent, "https://pc.example.com/cb", "s")).errorPage(t, 0, "redirect_uri需使用应用可信域名")
 		o.as("wei", o.oauth(o.agent, "snsapi_base", "https://pc.example.com:8443/cb", "s")).back(t) // to uriconfirm
 	})
 	t.Run("bad links", func(t *testing.T) {
 		o := newOffice(t)
-		good := o.web(o.agent, site, "s")
+		good := o.webLink(o.agent, site, "s")
 		o.as("wei", strings.Replace(good, "CorpApp", "ServiceApp", 1)).errorPage(t, 0, "该链接无法访问")
 		o.as("wei", strings.Replace(good, "&agentid=1000002", "", 1)).errorPage(t, 0, "该链接无法访问")
 		o.as("wei", strings.Replace(good, "=1000002", "=7", 1)).errorPage(t, 0, "invalid agentid")

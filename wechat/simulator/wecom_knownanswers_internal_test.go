@@ -68,10 +68,8 @@ func TestWeComSignaturesOfPages(t *testing.T) {
 		"http://mp.weixin.qq.com?params=value":                    "0f9de62fce790f9a083d5c99e95740ceb90c27ed",
 		"https://app.example.com/login/cb?code=abc%2B1&state=xyz": "7515a40d50c79cb9302c11ef0bbb6aeab5930338",
 		"https://app.example.com/":                                "4101ac69c01406bda7df375b773ddbc1866268e6",
-		"https://app.example.com/#/menu":                          "4101ac69c01406bda7df375b773ddbc1866268e6",
 	} {
-		c := JSConfig{Timestamp: "1414587457", NonceStr: "Wm3WZYTPz0wzccnW", URL: page}
-		if got := jsSignature(ticket, c); got != want {
+		if got := jsSignature(ticket, "Wm3WZYTPz0wzccnW", "1414587457", page); got != want {
 			t.Errorf("%s: %s", page, got)
 		}
 	}

@@ -81,8 +81,8 @@ func (o *office) oauth(app simulator.App, scope, redirect, state string) string 
 		app.AppID, url.QueryEscape(redirect), scope, state, app.AgentID)
 }
 
-// web is a link to the web login.
-func (o *office) web(app simulator.App, redirect, state string) string {
+// webLink is a link to the web login.
+func (o *office) webLink(app simulator.App, redirect, state string) string {
 	return fmt.Sprintf("/wwlogin/sso/login?login_type=CorpApp&appid=%s&agentid=%d&redirect_uri=%s&state=%s",
 		app.AppID, app.AgentID, url.QueryEscape(redirect), state)
 }
