@@ -57,6 +57,8 @@ type launcherPage struct {
 
 	Browser  string            // what the launcher's links open in
 	Browsers []launcherBrowser // what it can be
+
+	Org orgPage
 }
 
 type launcherBrowser struct{ Name, About string }
@@ -91,6 +93,7 @@ func (l *launcher) handlePage(w http.ResponseWriter, r *http.Request) {
 		page.Stranger = page.Stranger && name != page.Holder
 	}
 	l.addLinks(&page)
+	l.addOrg(&page)
 
 	var html bytes.Buffer
 	if err := launcherTemplate.Execute(&html, page); err != nil {

@@ -2,6 +2,7 @@
 
 import { openChat } from './account.js';
 import { load, run } from './miniprogram.js';
+import { showOrg } from './org.js';
 import { addressFor, choose as chooseBrowser, leaveFor, setCookie } from './open.js';
 import { openScanner } from './scan.js';
 import { backFromWebView, phoneOf } from './phone.js';
@@ -52,7 +53,7 @@ function askWhoItIs() {
   const switched = document.cookie.includes(SWITCHED + '=');
   for (const link of document.querySelectorAll('a[data-entry]')) {
     const url = new URL(link.href);
-    if (url.pathname === '/login' && switched) {
+    if (['/login', '/login/wecom'].includes(url.pathname) && switched) {
       url.searchParams.set('prompt', 'login');
       link.href = url.href;
     }
@@ -85,7 +86,10 @@ document.addEventListener('click', (event) => {
   }
 });
 
-element('browser').addEventListener('change', (event) => chooseBrowser(event.target.value));
+element('browser').addEventListener('change', (event) => {
+  chooseBrowser(event.target.value);
+  showOrg(event.target.value);
+});
 
 element('open-link').addEventListener('submit', (event) => {
   event.preventDefault();
