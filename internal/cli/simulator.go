@@ -35,13 +35,14 @@ func (e *env) simulatorCommand() *cobra.Command {
 		Short: "Run the simulated WeChat alone, for any WeChat backend in any language",
 		Long: `Run the simulated WeChat alone. It keeps everything in memory and listens on loopback only.
 
-Without --apps it has an official account, a mini program and a website app, and prints them on stdout as lines for an env file.`,
+Without --apps it has an official account, a mini program, a website app and a WeCom app, and prints them on stdout as lines for
+an env file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return e.simulate(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", defaultSimulatorListen, "loopback address, port 0 for any free one")
-	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, js_domains, open_account, events_url, token, encoding_aes_key, events_mode")
+	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, js_domains, open_account, events_url, token, encoding_aes_key, events_mode; for WeCom agentid and more")
 	flags.StringVar(&f.bridge, "bridge", "http://"+defaultListen, "`URL` of the login server under test, for the phone page")
 	flags.StringToStringVar(&f.switches, "switch", nil, "set a doubtful behaviour, `name=choice`; may be repeated")
 	flags.BoolVar(&f.hostile, "hostile", false, "visit callbacks twice, as WeChat's clients do now and then")
@@ -118,12 +119,15 @@ func loadApps(path string, bridge *url.URL) ([]simulator.App, error) {
 	return apps, nil
 }
 
-// withEvents sends the pushes of official accounts to the bridge.
+// withEvents sends the pushes of official accounts, and of the first WeCom app, to the bridge.
 func withEvents(apps []simulator.App, bridge string) []simulator.App {
 	for i := range apps {
 		if apps[i].Provider == simulator.ProviderOfficialAccount {
 			apps[i].EventsURL = eventsURL(bridge)
 		}
+	}
+	if app := wecomApp(apps); app != nil {
+		app.EventsURL = wecomEventsURL(bridge)
 	}
 	return apps
 }
@@ -146,6 +150,7 @@ func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
 	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
 		fmt.Fprintf(w, "%s%s=%s\n", config.Prefix, name, simulatorURL)
 	}
+	printWeComLines(w, apps, simulatorURL)
 }
 
 // knownVariable says whether a bridge has the setting: an unknown one would stop its start.

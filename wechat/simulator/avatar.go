@@ -19,14 +19,18 @@ func (s *Server) avatarURL(r *http.Request, p person) string {
 	if p.noAvatar {
 		return ""
 	}
+	return s.publicURL(r) + "/mmopen/vi_32/" + base64.RawURLEncoding.EncodeToString(avatarSeed(p)) + "/132"
+}
+
+func avatarSeed(p person) []byte {
 	sum := sha256.Sum256([]byte("wxbridge simulator\x00avatar\x00" + p.name))
-	return s.publicURL(r) + "/mmopen/vi_32/" + base64.RawURLEncoding.EncodeToString(sum[:]) + "/132"
+	return sum[:]
 }
 
 // handleAvatar draws the picture from the id alone. WeChat sends JPEG; this is PNG. By switch the address is dead, as
 // it is after a change of avatar (documented).
 func (s *Server) handleAvatar(w http.ResponseWriter, r *http.Request) {
-	side, known := map[string]int{"0": 640, "46": 46, "64": 64, "96": 96, "132": 132}[r.PathValue("size")]
+	side, known := map[string]int{"0": 640, "46": 46, "64": 64, "96": 96, "100": 100, "132": 132}[r.PathValue("size")]
 	seed, err := base64.RawURLEncoding.DecodeString(r.PathValue("id"))
 	if r.PathValue("id") == greyAvatarID {
 		seed, err = nil, nil
