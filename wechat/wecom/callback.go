@@ -34,6 +34,8 @@ type CallbackConfig struct {
 // NewCallback returns a Callback, or an error that says what is wrong with c.
 func NewCallback(c CallbackConfig) (*Callback, error) {
 	switch {
+	case !within(c.CorpID, 64, isAlnum):
+		return nil, fmt.Errorf("wecom: corpid %q is not 1 to 64 letters and digits", c.CorpID)
 	case c.AESKey == "":
 		return nil, errors.New("wecom: the EncodingAESKey is empty, and WeCom encrypts all it pushes")
 	case !within(c.AgentID, 20, isDigit):
