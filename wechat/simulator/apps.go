@@ -14,7 +14,7 @@ import (
 const (
 	ProviderOfficialAccount = "official_account"
 	ProviderMiniProgram     = "mini_program"
-	// ProviderWebsite apps cannot log anybody in here; the authorize page refuses them with 10016, as WeChat does.
+	// ProviderWebsite apps log in on /connect/qrconnect; the authorize page refuses them with 10016, as WeChat does.
 	ProviderWebsite = "website"
 )
 
@@ -24,10 +24,14 @@ type App struct {
 	AppID    string // "wx" and 16 hex digits in WeChat; any letters, digits, - and _ here
 	Secret   string
 
-	// RedirectDomain is the account's 网页授权域名: a bare host name. redirect_uri must have exactly this host
-	// (documented); its port is not compared (assumed: WeChat's setting has none, and a bridge on loopback has one).
-	// Empty: every redirect_uri is refused with 10003.
+	// RedirectDomain is an account's 网页授权域名 or a website app's 授权回调域: a bare host name. redirect_uri must have
+	// exactly this host (documented); its port is not compared (assumed: WeChat's setting has none, and a bridge on
+	// loopback has one). Empty: every redirect_uri is refused with 10003.
 	RedirectDomain string
+
+	// JSDomains is the account's JS接口安全域名: bare host names, whose pages may use the JS-SDK. Their ports are not
+	// compared. Empty: RedirectDomain alone.
+	JSDomains []string
 
 	// EventsURL is the server address of the account's message settings, Token the text that signs pushes to it,
 	// EncodingAESKey the 43 characters that encrypt them, and EventsMode one of the Mode constants; empty: ModeAES with
@@ -40,11 +44,23 @@ type App struct {
 	// OpenAccount names the Open Platform account the app is bound to. Apps of one name share unionids; an app
 	// without a name is unbound and never shows one.
 	OpenAccount string
+
+	// What follows is for WeCom apps alone. Their AppID is the corpid, shared by all apps of a corp; AgentID tells them
+	// apart. Their RedirectDomain is the trusted domain (可信域名): host and port, compared as they are written.
+	AgentID int
+	// LoginDomain is the app's own domain for the login on a PC (授权回调域), besides the trusted domain.
+	LoginDomain string
+	// PrivateFields are those that the admin lets the app ask members for: gender, avatar, qr_code, mobile, email,
+	// biz_mail, address.
+	PrivateFields []string
+	OldApp        bool // made before 2022-06-20: user/get tells it the private fields without being asked
+	ContactEvents bool // is told of change_contact by itself, as apps that manage contacts are
 }
 
-// DevApps is the set used when nobody brought their own: one official account and one mini program, both bound to the
-// open account "default", without an EventsURL. Ids, secrets, token and key are derived from fixed labels and therefore the same in every run; they are
-// not secret and not real.
+// DevApps is the set used when nobody brought their own: an official account, a mini program and a website app, all
+// bound to the open account "default", then a WeCom app, another one of the same corp and one of another corp, all without
+// an EventsURL. redirectDomain has to have its port, if there is one, for the logins of WeCom. Ids, secrets, token and key
+// are derived from fixed labels and therefore the same in every run; they are not secret and not real.
 func DevApps(redirectDomain string) []App {
 	dev := func(provider string) App {
 		return App{
@@ -54,10 +70,10 @@ func DevApps(redirectDomain string) []App {
 			OpenAccount: "default",
 		}
 	}
-	official, mini := dev(ProviderOfficialAccount), dev(ProviderMiniProgram)
-	official.RedirectDomain = redirectDomain
+	official, mini, website := dev(ProviderOfficialAccount), dev(ProviderMiniProgram), dev(ProviderWebsite)
+	official.RedirectDomain, website.RedirectDomain = redirectDomain, redirectDomain
 	official.Token, official.EncodingAESKey, official.EventsMode = label("token")[:32], devAESKey(), ModeAES
-	return []App{official, mini}
+	return append([]App{official, mini, website}, devCorps(redirectDomain)...)
 }
 
 // devAESKey is 43 letters and digits. The last one carries stray low bits, as those of real keys do, so that whoever
@@ -81,20 +97,28 @@ func indexApps(apps []App) (map[string]*App, error) {
 		if err := app.check(); err != nil {
 			return nil, fmt.Errorf("app %d: %w", i+1, err)
 		}
+		if app.Provider == ProviderWeCom {
+			continue // see indexCorps
+		}
 		if index[app.AppID] != nil {
 			return nil, fmt.Errorf("app %d: appid %q appears twice", i+1, app.AppID)
 		}
 		app.RedirectDomain, app.EventsMode = hostOnly(app.RedirectDomain), app.mode()
+		app.JSDomains = app.jsDomains()
 		index[app.AppID] = &app
 	}
-	return index, nil
+	return index, checkAgents(apps)
 }
 
 func (a App) check() error {
 	switch a.Provider {
-	case ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite:
+	case ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite, ProviderWeCom:
 	default:
-		return fmt.Errorf("provider %q: want %s, %s or %s", a.Provider, ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite)
+		return fmt.Errorf("provider %q: want %s, %s, %s or %s", a.Provider,
+			ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite, ProviderWeCom)
+	}
+	if err := a.checkWeCom(); err != nil {
+		return err
 	}
 	if !plainID(a.AppID) {
 		return fmt.Errorf("appid %q: want 1 to 64 letters, digits, - or _", a.AppID)
@@ -104,6 +128,11 @@ func (a App) check() error {
 	}
 	if strings.ContainsAny(a.RedirectDomain, "/?#@ ") {
 		return fmt.Errorf("redirect_domain %q: want a bare host name such as www.example.com", a.RedirectDomain)
+	}
+	for _, domain := range a.JSDomains {
+		if domain == "" || strings.ContainsAny(domain, "/?#@ ") {
+			return fmt.Errorf("js_domains: %q: want a bare host name such as www.example.com", domain)
+		}
 	}
 	return a.checkEvents()
 }
@@ -142,6 +171,19 @@ func (a App) unreachable() string {
 	return ""
 }
 
+// jsDomains is the list that pages are checked against.
+func (a App) jsDomains() []string {
+	configured := a.JSDomains
+	if len(configured) == 0 && a.RedirectDomain != "" {
+		configured = []string{a.RedirectDomain}
+	}
+	domains := make([]string, len(configured))
+	for i, domain := range configured {
+		domains[i] = hostOnly(domain)
+	}
+	return domains
+}
+
 func (a App) mode() string {
 	switch {
 	case a.EventsMode != "":
@@ -173,11 +215,13 @@ func hostOnly(hostport string) string {
 	return strings.ToLower(strings.Trim(hostport, "[]"))
 }
 
-// sortedApps is the configured order, normalised.
+// sortedApps is the configured order, normalised, without WeCom's.
 func (s *Server) sortedApps() []*App {
-	apps := make([]*App, len(s.cfg.Apps))
-	for i, app := range s.cfg.Apps {
-		apps[i] = s.apps[app.AppID]
+	var apps []*App
+	for _, app := range s.cfg.Apps {
+		if app.Provider != ProviderWeCom {
+			apps = append(apps, s.apps[app.AppID])
+		}
 	}
 	return apps
 }

@@ -56,11 +56,22 @@ type Server struct {
 	grants      *shelf[grant]         // by refresh token
 	accessKeys  *shelf[string]        // access token → refresh token
 	consents    *shelf[time.Time]     // appid and person → last userinfo consent
-	sessionKeys *shelf[sessionKey]    // appid and person → key, for the switch session-key
+	sessionKeys *shelf[sessionKey]    // appid and person → the key of their mini-program session
 	tickets     *shelf[consentTicket] // consent sheets on show
 	visits      *shelf[[]string]      // pages that visit the callback twice
 	follows     *shelf[follow]        // appid and person → what the last event made of it
 	faces       *shelf[string]        // appid and openid → person
+	jsTickets   *shelf[[]jsTicket]    // appid and type → tickets, newest first
+	menus       *shelf[menu]          // appid → the menu that was pushed
+	clientMenus *shelf[clientMenu]    // appid and person → their phone's copy of it
+	qrCodes     *shelf[qrCode]        // ticket → parametric QR code
+	qrAddresses *shelf[string]        // what a parametric QR code says → ticket
+	qrLogins    *shelf[*qrLogin]      // uuid → login on a website in progress
+
+	jsTicketMaking sync.Mutex
+	qrQuota        foreverCount
+
+	wecom *wecomState
 
 	appTokens appTokens
 	quotas    quotas
@@ -88,6 +99,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	s.keepInMemory()
+	s.initWeCom()
 	s.appTokens.init()
 	s.quotas.init()
 	s.alarms.init(s.apps)
@@ -130,11 +142,12 @@ func (s *Server) keepInMemory() {
 	s.grants = newShelf[grant](1<<16, 40*24*time.Hour)
 	s.accessKeys = newShelf[string](1<<16, 40*24*time.Hour)
 	s.consents = newShelf[time.Time](1<<16, 40*24*time.Hour)
-	s.sessionKeys = newShelf[sessionKey](1<<16, time.Hour)
+	s.sessionKeys = newShelf[sessionKey](1<<16, sessionKeyLife)
 	s.tickets = newShelf[consentTicket](1<<12, 30*time.Minute)
 	s.visits = newShelf[[]string](1<<12, 30*time.Minute)
 	s.follows = newShelf[follow](1<<17, 100*365*24*time.Hour)
 	s.faces = newShelf[string](1<<17, 100*365*24*time.Hour)
+	s.keepReachInMemory()
 }
 
 // The paths that WeChat itself has: counted by GET /_simulator/calls, and open to faults.
@@ -148,10 +161,12 @@ const (
 )
 
 func wechatPaths() []string {
-	return []string{
+	return append([]string{
 		pathAuthorize, pathAccessToken, pathRefresh, pathUserInfo, pathAuth, pathSession,
-		pathToken, pathStableToken, pathFollower, pathFollowerBatch, pathFollowers, pathMenuGet, pathCallbackIP,
-	}
+		pathToken, pathStableToken, pathFollower, pathFollowerBatch, pathFollowers, pathCallbackIP,
+		pathMenuCreate, pathMenuGet, pathMenuDelete, pathMenuCurrent, pathTicket, pathQRCreate, pathQRShow,
+		pathPhoneNumber, pathCheckSession, pathResetSession, pathTextCheck, pathQRConnect,
+	}, wecomPaths()...)
 }
 
 // routes lists every address. Those of WeChat have no method in their pattern, because WeChat answers a wrong method
@@ -172,16 +187,21 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc(pathSession, s.wechat(pathSession, s.getOnly(s.handleSession)))
 	mux.HandleFunc("/sns/", func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, 40066) })
 	s.mountCGI(mux)
+	s.mountWeCom(mux)
+	s.mountAccount(mux)
+	s.mountWXA(mux)
+	s.mountQRConnect(mux)
 	mux.HandleFunc("GET /mmopen/vi_32/{id}/{size}", s.handleAvatar)
 
 	s.mountControl(mux)
 	s.mountEvents(mux)
+	s.mountReachControl(mux)
 	s.mountLauncher(mux)
 	return mux
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, toWeCom(r)) }
 
 // Seed is what a hostile simulator draws from; the same seed and the same order of requests give the same draws.
 func (s *Server) Seed() uint64 { return s.cfg.Seed }
