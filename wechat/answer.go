@@ -107,6 +107,28 @@ func (a answer) number(name string) (n int64, ok bool) {
 	return n, err == nil
 }
 
+// numbers returns an array of integers, each a number or a string; absent and
+// null are empty.
+func (a answer) numbers(name string) ([]int64, error) {
+	raw, ok := a.fields[name]
+	if !ok {
+		return nil, nil
+	}
+	var elements []json.RawMessage
+	if err := json.Unmarshal(raw, &elements); err != nil {
+		return nil, fmt.Errorf("the answer's %s is no array", name)
+	}
+	list := make([]int64, 0, len(elements))
+	for _, element := range elements {
+		n, ok := answer{fields: map[string]json.RawMessage{"": element}}.number("")
+		if !ok {
+			return nil, fmt.Errorf("the answer's %s is no array of integers", name)
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
 // flag reads a 1 or 0 that may come as a number, a string or a boolean. What
 // is not plainly a no is a yes: the one flag there is makes us refuse a login.
 func (a answer) flag(name string) bool {

@@ -23,6 +23,7 @@ type caller struct {
 	now     func() time.Time
 	timeout time.Duration
 	observe func(Call) // may be nil
+	dialect *Dialect   // of another server than WeChat's; nil for that
 }
 
 // call is one request to WeChat: a GET with everything in its query, or, with a
@@ -70,9 +71,15 @@ func (c *caller) do(ctx context.Context, r call) (answer, error) {
 		return a, nil
 	}
 	if err.Code == 0 && errors.Is(ctx.Err(), context.Canceled) {
-		return answer{}, cancelled(r.op)
+		return answer{}, c.own(cancelled(r.op))
 	}
 	return answer{}, err
+}
+
+// own marks an error as one of the server that c calls.
+func (c *caller) own(err *Error) *Error {
+	err.dialect = c.dialect
+	return err
 }
 
 // cancelled is the error for a caller who has left; that says nothing about
@@ -113,21 +120,32 @@ func (c *caller) try(ctx context.Context, r call) (answer, *Error) {
 func (c *caller) ask(ctx context.Context, r call) (answer, *Error) {
 	body, err := c.fetch(ctx, r)
 	if err != nil {
-		return answer{}, r.unreachable(err)
+		return answer{}, c.own(r.unreachable(err))
 	}
 	a, err := parseAnswer(body)
 	if err != nil {
-		return answer{}, r.busy(err.Error())
+		return answer{}, c.own(r.busy(err.Error()))
 	}
 	code, err := a.errcode()
 	if err != nil {
-		return answer{}, r.busy(err.Error())
+		return answer{}, c.own(r.busy(err.Error()))
 	}
 	if code != 0 {
 		message, _ := a.text("errmsg")
-		return answer{}, &Error{Op: r.op, Code: code, Message: r.clean(message)}
+		return answer{}, c.own(r.refused(code, message, c.dialect))
 	}
 	return a, nil
+}
+
+// refused is the error for an answer with an errcode.
+func (r call) refused(code int, message string, d *Dialect) *Error {
+	err := &Error{Op: r.op, Code: code}
+	if d != nil && d.Split != nil {
+		message, err.Hint, err.From = d.Split(message)
+		err.Hint, err.From = r.clean(err.Hint), r.clean(err.From)
+	}
+	err.Message = r.clean(message)
+	return err
 }
 
 func (c *caller) fetch(ctx context.Context, r call) ([]byte, error) {

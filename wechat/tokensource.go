@@ -56,6 +56,10 @@ type TokenSourceConfig struct {
 	// nil is for WeChat's 40001, 40014 and 42001 in an [*Error].
 	Refused func(error) bool
 
+	// Pause is how long nobody asks after a fetch that failed, failed times in a row;
+	// nil is for WeChat's quotas. Who asks in that time gets err.
+	Pause func(err error, failed int) time.Duration
+
 	Now         func() time.Time // default time.Now
 	Store       TokenStore       // spares a restart and other processes the fetch; may be nil
 	StoreFailed func(error)      // is told when the store does not work; may be nil
@@ -87,7 +91,7 @@ func NewTokenSource(c TokenSourceConfig) (*TokenSource, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &TokenSource{config: c, flight: new(singleflight.Group), state: &tokenState{renewAfter: c.RenewAfter}}
+	s := &TokenSource{config: c, flight: new(singleflight.Group), state: &tokenState{renewAfter: c.RenewAfter, pause: c.Pause}}
 	if c.Store != nil {
 		s.store = boundedStore{c.Store}
 	}
@@ -263,5 +267,10 @@ func (s *TokenSource) failing(err error) {
 func (s *TokenSource) fetch() (AppToken, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.FetchTimeout)
 	defer cancel()
-	return s.config.Fetch(ctx, s.state.mayForce(s.config.Now()))
+	now := s.config.Now()
+	token, err := s.config.Fetch(ctx, s.state.mayForce(now))
+	if err != nil {
+		return AppToken{}, err
+	}
+	return s.state.again(token, now), nil
 }

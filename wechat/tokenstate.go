@@ -11,6 +11,7 @@ import (
 // in unexported fields.
 type tokenState struct {
 	renewAfter time.Duration // of TokenSourceConfig
+	pause      func(err error, failed int) time.Duration
 
 	mu       sync.Mutex
 	token    *AppToken // nil: none
@@ -69,6 +70,17 @@ func (s *tokenState) accepts(token AppToken, now time.Time) bool {
 	return s.fresh(token, now) && !s.refused.is(token.Value)
 }
 
+// again gives a token that was fetched before it ended the end it had: some
+// methods hand out the old one then, with a whole new life that it does not have.
+func (s *tokenState) again(token AppToken, now time.Time) AppToken {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token.is(token.Value) && s.token.alive(now) && s.token.ExpiresAt.Before(token.ExpiresAt) {
+		token.ExpiresAt = s.token.ExpiresAt
+	}
+	return token
+}
+
 func (s *tokenState) keep(token AppToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +90,7 @@ func (s *tokenState) keep(token AppToken) {
 func (s *tokenState) failed(err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failure.add(err, now)
+	s.failure.add(err, now, s.pause)
 }
 
 // drop forgets the token if it is the refused one; see TokenSource.Drop.
@@ -126,9 +138,13 @@ func (f failure) holds(now time.Time) bool {
 	return f.err != nil && !now.Before(f.at) && now.Before(f.until)
 }
 
-func (f *failure) add(err error, now time.Time) {
+func (f *failure) add(err error, now time.Time, pause func(error, int) time.Duration) {
 	f.err, f.at = err, now
 	f.count++
+	if pause != nil {
+		f.until = now.Add(pause(err, f.count))
+		return
+	}
 	f.until = now.Add(f.pause(now))
 }
 
