@@ -52,6 +52,13 @@
 // A call takes CallTimeout at most. A login that makes several of them should
 // pass a context with a deadline for them all.
 //
+// # WeCom
+//
+// Package wecom, below this one, knows WeCom (企业微信). It makes its calls by a
+// [Remote], which has what calls to WeChat have but gives errcodes the meanings that
+// they have there: ask [Error.Explain] rather than Explain where an error may come
+// from either.
+//
 // Facts about WeChat cite sections of the project's protocol notes as
 // "wechat-protocol §1.2".
 package wechat
