@@ -186,6 +186,10 @@ func (s *Server) routes() {
 
 	// Mini program.
 	r.POST("/miniprogram/login", s.limitRate, s.handle(s.miniProgramLogin))
+	r.POST("/miniprogram/profile", s.limitRate, s.handle(s.miniProgramProfile))
+	r.POST("/miniprogram/webview-ticket", s.limitRate, s.handle(s.newWebViewTicket))
+	r.GET("/login/ticket", s.limitRate, s.handle(s.ticketPage))
+	r.POST("/login/ticket", s.limitRate, s.handle(s.useTicket))
 
 	// Pushes of WeChat's, which all come from a few addresses: they are never limited (SRV-04).
 	r.GET("/events/official-account", s.handle(s.verifyEvents))
