@@ -47,6 +47,9 @@ func (s *Server) patchMe(c *gin.Context) error {
 	if err := checkProfile(p); err != nil {
 		return err
 	}
+	if err := s.checkNickname(c, from, fan, p); err != nil {
+		return err
+	}
 	fan, err = s.saveProfile(c.Request.Context(), fan.ID, p)
 	if err != nil {
 		return err
