@@ -180,13 +180,19 @@ func (s *Server) checkNickname(c *gin.Context, from caller, fan db.Fan, p params
 	}
 	verdict, err := program.Tokens.MsgSecCheck(c.Request.Context(),
 		wechat.UserText{OpenID: from.claims.OpenID, Scene: wechat.TextProfile, Content: nickname, Nickname: nickname})
-	if err != nil {
+	var upstream *wechat.Error
+	switch {
+	case errors.As(err, &upstream) && upstream.Code == riskyText:
+		verdict = wechat.Verdict{Suggest: "risky"}
+	case err != nil:
 		return err
+	case verdict.Pass():
+		return nil
 	}
-	if !verdict.Pass() {
-		recordOf(c).noteEvent("nickname.refused", slog.LevelInfo, slog.String("suggest", verdict.Suggest), slog.Int("label", verdict.Label),
-			slog.String("trace_id", verdict.TraceID))
-		return invalidRequest("WeChat does not let this nickname pass. Choose another one.")
-	}
-	return nil
+	recordOf(c).noteEvent("nickname.refused", slog.LevelInfo, slog.String("suggest", verdict.Suggest), slog.Int("label", verdict.Label),
+		slog.String("trace_id", verdict.TraceID))
+	return invalidRequest("WeChat does not let this nickname pass. Choose another one.")
 }
+
+// riskyText is how the first version of msg_sec_check refuses a text (wechat-protocol §8.7).
+const riskyText = 87014
