@@ -162,7 +162,7 @@ func (s *Server) alreadyLoggedIn(c *gin.Context, account OfficialAccount, scope 
 // loggedInFromMiniProgram reports whether this is a mini program's web-view that a ticket has logged in: there the mini program
 // is the provider this login would use.
 func (s *Server) loggedInFromMiniProgram(c *gin.Context, request loginRequest) bool {
-	if request.force || request.scope != wechat.ScopeBase || !s.saysMiniProgram(c.Request) {
+	if request.force || request.scope != wechat.ScopeBase || !s.inWebView(c.Request) {
 		return false
 	}
 	claims, ok := s.miniProgramCookie(c)
@@ -214,7 +214,7 @@ func (s *Server) browserOf(r *http.Request) browser {
 	if s.cfg.Dev {
 		if cookie, err := r.Cookie(simulatorBrowser); err == nil {
 			switch cookie.Value {
-			case "wechat", "miniprogram":
+			case "wechat", "webview":
 				return browserWeChat
 			case "wecom":
 				return browserWeCom

@@ -258,24 +258,12 @@ func (s *Server) originOf(returnTo string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// inWebView reports whether the browser says it is a mini program's web-view. In dev any browser may play one.
+// inWebView reports whether the browser says it is a mini program's web-view: "… miniProgram/wx…" on phones, "…
+// MiniProgramEnv/Windows …" on computers (wechat-protocol §12.1).
 func (s *Server) inWebView(r *http.Request) bool {
-	if s.saysMiniProgram(r) {
-		return true
-	}
-	if !s.cfg.Dev {
-		return false
-	}
-	_, err := r.Cookie(simulatorBrowser)
-	return err != nil && s.browserOf(r) == browserWeChat
-}
-
-// saysMiniProgram reads the User-Agent of a web-view: "… miniProgram/wx…" on phones, "… MiniProgramEnv/Windows …" on computers
-// (wechat-protocol §12.1).
-func (s *Server) saysMiniProgram(r *http.Request) bool {
 	if s.cfg.Dev {
 		if cookie, err := r.Cookie(simulatorBrowser); err == nil {
-			return cookie.Value == "miniprogram"
+			return cookie.Value == "webview"
 		}
 	}
 	return strings.Contains(strings.ToLower(r.UserAgent()), "miniprogram")

@@ -315,10 +315,10 @@ func TestTicket_OutsideAWebViewIs403(t *testing.T) {
 		t.Errorf("the refusals have spent the ticket: %d", p.StatusCode)
 	}
 
-	t.Run("in dev any browser may play one, and the cookie says otherwise", func(t *testing.T) {
+	t.Run("in dev the cookie says which browser it is", func(t *testing.T) {
 		b := newBridge(t)
 		ticket := b.ticket(b.miniToken("alice"))
-		for kind, want := range map[string]int{"": http.StatusOK, "miniprogram": http.StatusOK, "wechat": http.StatusForbidden,
+		for kind, want := range map[string]int{"": http.StatusForbidden, "webview": http.StatusOK, "wechat": http.StatusForbidden,
 			"desktop": http.StatusForbidden, "wecom": http.StatusForbidden} {
 			w := b.browser("")
 			w.agent = chromeAgent
