@@ -471,6 +471,18 @@ const scenarios = {
     assert.deepEqual(start().fan().nickname, 'Ann', 'after a restart');
   },
 
+  async nameOfAStaleSessionIsSentAgain() {
+    const world = newWorld();
+    const bridge = start();
+    await bridge.login();
+    world.answers[BRIDGE + '/miniprogram/profile'] = refusal(400, 'invalid_grant');
+    await assert.rejects(bridge.saveProfile({ nickname: 'Ann' }), { code: 'invalid_grant' });
+    assert.deepEqual([world.logins, world.to(BRIDGE + '/miniprogram/profile').length], [2, 2], 'logins, profiles sent');
+    world.answers[BRIDGE + '/miniprogram/profile'] = refusal(400, 'invalid_request');
+    await assert.rejects(bridge.saveProfile({ nickname: 'risky' }), { code: 'invalid_request' });
+    assert.equal(world.logins, 2, 'logins');
+  },
+
   async webViewURLHoldsATicketAndTheWay() {
     newWorld();
     const bridge = start();

@@ -110,8 +110,18 @@ function createBridge({ bridge, apis = [], app = '', timeout = 15000 }) {
   // saveProfile stores {nickname, avatar_url}, both optional; an empty one changes nothing. It resolves to the fan. The
   // picture must be on a server: what chooseAvatar gives is a file on this phone.
   function saveProfile({ nickname = '', avatar_url = '' }) {
-    const data = { nickname, avatar_url };
-    return request({ url: '/miniprogram/profile', method: 'POST', data }).then((answer) => keepFan(answer.data));
+    const began = era;
+    const post = () => request({ url: '/miniprogram/profile', method: 'POST', data: { nickname, avatar_url } });
+    const again = (problem) => {
+      if (problem.code !== 'invalid_grant') {
+        throw problem;
+      }
+      checkEra(began);
+      return login().then(post); // WeChat checks names only of people who have logged in lately
+    };
+    return post()
+      .catch(again)
+      .then((answer) => keepFan(answer.data));
   }
 
   // sendUserInfo stores what wx.getUserInfo says, encrypted with the session key of the latest login. Since 2022 it has no
