@@ -204,6 +204,7 @@ type readStatements struct {
 	appToken, fansByUnionID                                          *sql.Stmt
 	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
 	failedDeliveries, stale, dropped                                 *sql.Stmt
+	spent                                                            *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -232,6 +233,7 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectFailedDeliveries: &s.failedDeliveries,
 		selectStale:            &s.stale,
 		selectDropped:          &s.dropped,
+		selectSpent:            &s.spent,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -258,6 +260,7 @@ type writeStatements struct {
 	lockAppToken, saveAppToken, unlockAppToken                     *statement
 	insertSeenPush, prunePushes                                    *statement
 	setSubscribed, markProfileStale, withdrawProfile               *statement
+	insertSpent, pruneSpent                                        *statement
 
 	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
 	insertDelivery, selectQueued, releaseNext                         *statement
@@ -312,6 +315,8 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		setSubscribed:      &s.setSubscribed,
 		markProfileStale:   &s.markProfileStale,
 		withdrawProfile:    &s.withdrawProfile,
+		insertSpent:        &s.insertSpent,
+		pruneSpent:         &s.pruneSpent,
 
 		insertEvent:       &s.insertEvent,
 		selectNewEvents:   &s.newEvents,

@@ -19,6 +19,7 @@ type Store interface {
 	AppTokenStore
 	PushStore
 	OutboxStore
+	SpentStore
 
 	// Ping reports whether the store can read and write right now; the error
 	// is ErrUnavailable or the context's.

@@ -22,7 +22,8 @@ func TestMiniProgramHelper(t *testing.T) {
 	node := requireNode(t)
 	scenarios := strings.Fields(runNode(t, node, "list"))
 	for _, want := range []string{"fiftyAtOnce", "replayOnce", "secondRefusalIsAnError",
-		"failedLoginRejectsAllAndTheNextWorks", "storageSurvivesARestart"} {
+		"failedLoginRejectsAllAndTheNextWorks", "storageSurvivesARestart", "phoneOnTheFirstTap", "userInfoWithLoginsRacing",
+		"staleSessionLogsInAndAsksAgain", "secondStaleSessionIsAnError"} {
 		if !slices.Contains(scenarios, want) {
 			t.Errorf("scenario %s is missing", want)
 		}

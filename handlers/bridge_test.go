@@ -43,6 +43,7 @@ type bridge struct {
 	official simulator.App
 	second   simulator.App // another official account, of no open account
 	mini     simulator.App
+	mini2    simulator.App // another mini program, which no bridge of these tests serves unless it says so
 	store    db.Store
 	verifier *jwtauth.Verifier
 	clock    *clock
@@ -151,10 +152,12 @@ func (b *bridge) startSimulator(eventsURL string) {
 	apps := simulator.DevApps("127.0.0.1")
 	b.official, b.mini, b.second = apps[0], apps[1], apps[0]
 	b.second.AppID, b.second.Secret, b.second.OpenAccount = "wx0123456789abcdef", "another-secret", ""
-	apps = append(apps, b.second)
+	b.mini2 = b.mini
+	b.mini2.AppID, b.mini2.Secret, b.mini2.OpenAccount = "wxfedcba9876543210", "a-third-secret", ""
 	if eventsURL != "" {
-		apps[0].EventsURL, apps[2].EventsURL = eventsURL, eventsURL+"?app=second"
+		apps[0].EventsURL, b.second.EventsURL = eventsURL, eventsURL+"?app=second"
 	}
+	apps = append(apps, b.second, b.mini2)
 	server := httptest.NewUnstartedServer(nil)
 	b.simURL = "http://" + server.Listener.Addr().String()
 	var err error

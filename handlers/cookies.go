@@ -15,15 +15,16 @@ type cookieNames struct {
 	token  string // the access token, HttpOnly: the credential
 	id     string // the ID token, for the page's script: never a credential
 	flow   string // prefix of the flow cookies
+	ticket string // tells the browsers apart that see the page of a ticket; nothing else hangs on it
 	secure bool
 	domain string
 }
 
 func namesFor(public *url.URL, domain string) cookieNames {
 	secure := public.Scheme == "https"
-	n := cookieNames{token: "wxbridge_token", id: "wxbridge_id", flow: "wxbridge_flow_", secure: secure, domain: domain}
+	n := cookieNames{token: "wxbridge_token", id: "wxbridge_id", flow: "wxbridge_flow_", ticket: "wxbridge_ticket", secure: secure, domain: domain}
 	if secure {
-		n.flow = "__Host-" + n.flow
+		n.flow, n.ticket = "__Host-"+n.flow, "__Host-"+n.ticket
 		if domain == "" {
 			n.token, n.id = "__Host-"+n.token, "__Host-"+n.id
 		}

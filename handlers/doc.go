@@ -12,7 +12,8 @@
 // flow.go keeps the sealed flow cookies, repeats.go joins the callbacks WeChat sends twice, returnto.go is the one check
 // of every return address. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
 // cookie may change something. events.go takes WeChat's pushes, push.go says what each
-// means. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
+// means. miniprogram.go logs mini programs in, miniprofile.go and minidata.go take what they know of their users, ticket.go brings
+// their session into a web-view. me.go, logout.go, home.go and ops.go are the other routes.
 //
 // verify.go is forward-auth, verifyrefuse.go its refusals and where they lead, verifypass.go its short cut for tokens that are
 // known.

@@ -30,6 +30,9 @@ func (s *Server) login(c *gin.Context) error {
 	}
 	switch s.browserOf(c.Request) {
 	case browserWeChat:
+		if s.loggedInFromMiniProgram(c, request) {
+			return redirect(c, request.returnTo)
+		}
 		return s.logInOfficialAccount(c, request)
 	case browserWeCom:
 		return errNotConfigured
@@ -156,6 +159,20 @@ func (s *Server) alreadyLoggedIn(c *gin.Context, account OfficialAccount, scope 
 	return s.keepFresh(c, claims) == nil
 }
 
+// loggedInFromMiniProgram reports whether this is a mini program's web-view that a ticket has logged in: there the mini program
+// is the provider this login would use.
+func (s *Server) loggedInFromMiniProgram(c *gin.Context, request loginRequest) bool {
+	if request.force || request.scope != wechat.ScopeBase || !s.inWebView(c.Request) {
+		return false
+	}
+	claims, ok := s.miniProgramCookie(c)
+	if !ok {
+		return false
+	}
+	program, err := s.miniProgram(request.app)
+	return err == nil && (request.app == DefaultApp || program.Client.AppID() == claims.AppID)
+}
+
 // scanPage shows a browser outside WeChat the login as a QR code.
 func (s *Server) scanPage(c *gin.Context, request loginRequest) error {
 	account, err := s.officialAccount(request.app)
@@ -188,13 +205,16 @@ const (
 	browserWeCom
 )
 
+// simulatorBrowser is the cookie that says in dev which browser this is.
+const simulatorBrowser = "simulator_browser"
+
 // browserOf reads the User-Agent: it picks a flow and never grants trust. WeCom is asked first, since it carries
 // MicroMessenger too (wechat-protocol §12.1).
 func (s *Server) browserOf(r *http.Request) browser {
 	if s.cfg.Dev {
-		if cookie, err := r.Cookie("simulator_browser"); err == nil {
+		if cookie, err := r.Cookie(simulatorBrowser); err == nil {
 			switch cookie.Value {
-			case "wechat":
+			case "wechat", "webview":
 				return browserWeChat
 			case "wecom":
 				return browserWeCom

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -46,8 +47,20 @@ func (s *Server) patchMe(c *gin.Context) error {
 	if err := checkProfile(p); err != nil {
 		return err
 	}
+	if err := s.checkNickname(c, from, fan, p); err != nil {
+		return err
+	}
+	fan, err = s.saveProfile(c.Request.Context(), fan.ID, p)
+	if err != nil {
+		return err
+	}
+	return s.answerMe(c, from, fan, true)
+}
+
+// saveProfile stores what is given of a checked nickname and avatar_url. A name makes a guest registered.
+func (s *Server) saveProfile(ctx context.Context, id string, p params) (db.Fan, error) {
 	now := s.cfg.Now()
-	fan, err = s.cfg.Store.UpdateFan(c.Request.Context(), fan.ID, func(f *db.Fan) error {
+	fan, err := s.cfg.Store.UpdateFan(ctx, id, func(f *db.Fan) error {
 		if nickname, given := p["nickname"]; given {
 			f.Nickname = nickname
 		}
@@ -59,10 +72,7 @@ func (s *Server) patchMe(c *gin.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return missingFan(err)
-	}
-	return s.answerMe(c, from, fan, true)
+	return fan, missingFan(err)
 }
 
 func checkProfile(p params) error {

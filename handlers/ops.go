@@ -54,7 +54,7 @@ func (s *Server) static() handlerFunc {
 	}
 }
 
-var domainFileName = regexp.MustCompile(`^/((?:MP|WW)_verify_[A-Za-z0-9]{1,64}\.txt)$`)
+var domainFileName = regexp.MustCompile(`^/((?:(?:MP|WW)_verify_[A-Za-z0-9]{1,64}|[A-Za-z0-9]{10})\.txt)$`)
 
 // maxDomainFile bounds a verification file; real ones hold 16 characters.
 const maxDomainFile = 4 << 10

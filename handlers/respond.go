@@ -155,6 +155,8 @@ func asUpstreamError(err error, upstream *wechat.Error) *apiError {
 	switch {
 	case errors.Is(err, wechat.ErrInvalidCode):
 		answer = invalidGrant("WeChat does not accept this code, or no longer. Log in again.").because(err)
+	case errors.Is(err, wechat.ErrSession):
+		answer = invalidGrant("The session with WeChat is over. Log in again.").because(err)
 	case errors.Is(err, wechat.ErrRateLimited):
 		answer = &apiError{status: http.StatusTooManyRequests, code: "rate_limited", retryAfter: 60, cause: err,
 			description: "WeChat limits how often it may be asked. Try again in a minute."}
@@ -205,9 +207,9 @@ const loginFailed = "login.failed"
 // failureEvent names the security event that a failure on this route is (LOG-03).
 func failureEvent(route string) string {
 	switch route {
-	case "/callback/official-account", "/miniprogram/login":
+	case "/callback/official-account", "/miniprogram/login", "/login/ticket":
 		return loginFailed
-	case "/logout", "/me", verifyRoute:
+	case "/logout", "/me", "/miniprogram/phone", "/miniprogram/profile", "/miniprogram/webview-ticket", verifyRoute:
 		return "access.refused"
 	}
 	return ""

@@ -58,6 +58,9 @@ type Config struct {
 	// RateLimit is asked on login, callback and token routes, by client address; nil limits nobody.
 	RateLimit *ratelimit.Limiter
 
+	// CheckNicknames asks WeChat about each name that people give themselves in a mini program (msg_sec_check).
+	CheckNicknames bool
+
 	// Reply, if set, is asked what the account answers to messages, and to events that can be answered.
 	Reply Replier
 
@@ -84,7 +87,7 @@ type MiniProgram struct {
 	Alias       string
 	OpenAccount string
 	Client      *wechat.MiniProgram
-	Tokens      *wechat.AppTokens // of the same app, or nil
+	Tokens      *wechat.AppTokens // of the same app
 }
 
 // ProfilePolicy says whom the base login asks for a profile. The zero value asks unknown fans and guests, once.
@@ -186,6 +189,11 @@ func (s *Server) routes() {
 
 	// Mini program.
 	r.POST("/miniprogram/login", s.limitRate, s.handle(s.miniProgramLogin))
+	r.POST("/miniprogram/phone", s.limitRate, s.handle(s.miniProgramPhone))
+	r.POST("/miniprogram/profile", s.limitRate, s.handle(s.miniProgramProfile))
+	r.POST("/miniprogram/webview-ticket", s.limitRate, s.handle(s.newWebViewTicket))
+	r.GET("/login/ticket", s.limitRate, s.handle(s.ticketPage))
+	r.POST("/login/ticket", s.limitRate, s.handle(s.useTicket))
 
 	// Pushes of WeChat's, which all come from a few addresses: they are never limited (SRV-04).
 	r.GET("/events/official-account", s.handle(s.verifyEvents))

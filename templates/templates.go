@@ -1,7 +1,7 @@
 // Package templates holds what people see of wxbridge: the pages, their words in Chinese and English, and the
 // static files, all embedded.
 //
-// A handler fills in one of the views (Register, Refused, Snapshot, CookiesOff, Error, Scan, Home), asks Language which
+// A handler fills in one of the views (Register, Refused, Snapshot, CookiesOff, Error, Scan, Ticket, Home), asks Language which
 // language the visitor reads, and calls Pages.Render. Static serves the style sheets and scripts that the pages link to.
 // The pages work under a Content-Security-Policy without unsafe-inline: see ContentSecurityPolicy.
 package templates

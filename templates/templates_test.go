@@ -41,6 +41,8 @@ func everyPage(t *testing.T) map[string]templates.View {
 		"cookies off":                     templates.CookiesOff{},
 		"scan":                            templates.Scan{URL: "https://login.example.com/login", QR: code, SelfURL: "/login?return_to=%2Fa"},
 		"scan of an address without code": templates.Scan{URL: "https://login.example.com/login"},
+		"ticket":                          templates.Ticket{Nickname: "小明🦊", Ticket: "t1cket", ReturnTo: "/shop?a=1&b=2", FormToken: "t0ken", SelfURL: "/login/ticket?ticket=t1cket&return_to=%2Fshop"},
+		"ticket of a guest":               templates.Ticket{Ticket: "t1cket", ReturnTo: "/", FormToken: "t0ken", SelfURL: "/login/ticket?ticket=t1cket&return_to=%2F"},
 		"home signed in":                  templates.Home{IDCookieName: "wxbridge_id", FormToken: "t0ken", SignedIn: true, ImageHosts: []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn"}},
 		"home signed out":                 templates.Home{IDCookieName: "wxbridge_id"},
 	}
@@ -57,7 +59,8 @@ var (
 	// the codes of the contract's error table
 	errorKinds = []string{"invalid_request", "invalid_grant", "invalid_token", "access_denied", "not_found", "method_not_allowed",
 		"rate_limited", "server_error", "temporarily_unavailable"}
-	details = []templates.Detail{templates.DetailProviderNotConfigured, templates.DetailBlocked, templates.DetailReturnTo, templates.DetailCrossSite}
+	details = []templates.Detail{templates.DetailProviderNotConfigured, templates.DetailBlocked, templates.DetailReturnTo, templates.DetailCrossSite,
+		templates.DetailTicket, templates.DetailWebViewOnly}
 )
 
 func newPages(t *testing.T) *templates.Pages {

@@ -55,7 +55,9 @@ func TestEverySentenceIsUsedAndEveryUsedOneExists(t *testing.T) {
 	for _, detail := range details {
 		used["error.detail."+string(detail)+".text"] = true
 	}
-	used["error.detail.provider_not_configured.title"] = true
+	for _, detail := range []templates.Detail{templates.DetailProviderNotConfigured, templates.DetailTicket, templates.DetailWebViewOnly} {
+		used["error.detail."+string(detail)+".title"] = true
+	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(used)), slices.Sorted(maps.Keys(words(t, templates.English)))); diff != "" {
 		t.Errorf("used (-) and translated (+) differ:\n%s", diff)
 	}

@@ -53,6 +53,8 @@ const (
 	DetailBlocked               Detail = "blocked"                 // the fan is blocked
 	DetailReturnTo              Detail = "return_to"               // the return address is not allowed
 	DetailCrossSite             Detail = "cross_site"              // the request came from another site
+	DetailTicket                Detail = "ticket"                  // a mini program's ticket was used or has expired
+	DetailWebViewOnly           Detail = "webview_only"            // only pages inside a mini program may do this
 )
 
 // Scan shows the login address as a QR code to browsers that are not WeChat's.
@@ -60,6 +62,15 @@ type Scan struct {
 	URL     string // the absolute login address: in the code, and as text to copy (#url)
 	QR      QRCode // NewQRCode(URL); the zero value (the address was too long) shows the text alone
 	SelfURL string // path and query of this page, so that the language switch keeps them; "" keeps the path alone
+}
+
+// Ticket asks the person in a mini program's web-view whether to go on as the one that the ticket names (#continue).
+type Ticket struct {
+	Nickname  string // "" for a guest
+	Ticket    string // hidden field ticket of the form
+	ReturnTo  string // hidden field return_to of the form
+	FormToken string // hidden field form_token of the form
+	SelfURL   string // path and query of this page, so that the language switch keeps them
 }
 
 // Home greets whoever the ID-token cookie names. Which half shows without a script is decided by SignedIn, with one by the
@@ -79,12 +90,14 @@ func (Snapshot) page() string   { return "snapshot" }
 func (CookiesOff) page() string { return "cookies_off" }
 func (Error) page() string      { return "error" }
 func (Scan) page() string       { return "scan" }
+func (Ticket) page() string     { return "ticket" }
 func (Home) page() string       { return "home" }
 
 func (Refused) titles() []string    { return []string{"refused.title"} }
 func (Snapshot) titles() []string   { return []string{"snapshot.title"} }
 func (CookiesOff) titles() []string { return []string{"cookies_off.title"} }
 func (Scan) titles() []string       { return []string{"scan.title"} }
+func (Ticket) titles() []string     { return []string{"ticket.title"} }
 func (Home) titles() []string       { return []string{"home.title"} }
 
 func (r Register) titles() []string {
@@ -101,7 +114,8 @@ func (e Error) titles() []string {
 	return []string{"error.detail." + string(e.Detail) + ".title", "error." + e.Kind + ".title", "error.server_error.title"}
 }
 
-func (s Scan) self() string { return s.SelfURL }
+func (s Scan) self() string   { return s.SelfURL }
+func (t Ticket) self() string { return t.SelfURL }
 
 // ImageHostList is ImageHosts as one attribute value.
 func (h Home) ImageHostList() string { return strings.Join(h.ImageHosts, " ") }
@@ -109,8 +123,14 @@ func (h Home) ImageHostList() string { return strings.Join(h.ImageHosts, " ") }
 // ContentSecurityPolicy is the strictest policy every page works under. imageSources ("https://thirdwx.qlogo.cn") are for
 // the home page's avatar; the other pages load nothing from elsewhere. The data: images are icons inside weui's style
 // sheet. Browsers hold the redirect of a form to form-action too, so a logout by form must come back to this origin.
-func ContentSecurityPolicy(imageSources ...string) string {
+func ContentSecurityPolicy(imageSources ...string) string { return policy(imageSources, "") }
+
+// ContentSecurityPolicyOfForm is the policy of a page whose form leads on to target, "scheme://host[:port]", or "" to this
+// origin.
+func ContentSecurityPolicyOfForm(target string) string { return policy(nil, target) }
+
+func policy(imageSources []string, formTarget string) string {
 	images := strings.Join(append([]string{"'self'", "data:"}, imageSources...), " ")
 	return "default-src 'none'; style-src 'self'; script-src 'self'; img-src " + images +
-		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+		"; form-action " + strings.TrimSpace("'self' "+formTarget) + "; base-uri 'none'; frame-ancestors 'none'"
 }

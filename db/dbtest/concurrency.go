@@ -159,6 +159,10 @@ var closeTests = []test{
 		f.is("Revocations", err, db.ErrUnavailable)
 		_, err = f.PruneRevocations(f.Context())
 		f.is("PruneRevocations", err, db.ErrUnavailable)
+		_, err = f.Spend(f.Context(), "a", f.clock.Now())
+		f.is("Spend", err, db.ErrUnavailable)
+		_, err = f.Spent(f.Context(), "a")
+		f.is("Spent", err, db.ErrUnavailable)
 	}},
 
 	{"logins accepted before the close are answered", func(f *fixture) {

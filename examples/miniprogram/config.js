@@ -6,4 +6,12 @@ module.exports = {
 
   // Your own servers that may get the access token, e.g. ['https://api.example.com'].
   apis: [],
+
+  // The H5 page that the program opens in its web-view: a path of the bridge's, or a URL on one of its RETURN_ORIGINS. The hosts of
+  // both must be 业务域名 (business domains) in WeChat's console.
+  h5: '/',
+
+  // Where chosen pictures are uploaded to, on one of apis; '' hides the button. wx.uploadFile sends the field "file", the answer is
+  // {"url": "https://…"}. wxbridge keeps the address of a picture, never the picture.
+  upload: '',
 };

@@ -21,28 +21,59 @@ function newWorld() {
     networkFails: '', // errMsg of wx.request
     storageFull: false,
     answers: {}, // url → answer, for everything but the login
+    delay: (act) => setImmediate(act), // how long the phone and the network take
+
+    keys: 0, // session keys that WeChat has made
+    keyOfCode: new Map(), // what the bridge gets for a code
+    stored: '', // the key that the bridge keeps
+    asked: 0, // times that wx.getUserInfo was called
+    sessionOver: false, // WeChat has ended its session
+    phoneCodes: new Map(), // code of a phone button → times it was used
+    tickets: 0,
   };
   world.to = (url) => world.calls.filter((call) => call.url === url);
 
+  const unlessOffline = (options, name, act) =>
+    world.delay(() => (world.networkFails ? options.fail({ errMsg: world.networkFails }) : world.delay(() => options.success(act()))));
+
   global.wx = {
+    // Each login makes a new session key: what was encrypted with the one before is void.
     login: (options) =>
-      setImmediate(() => {
+      world.delay(() => {
         world.codes++;
-        return world.loginFails
-          ? options.fail({ errMsg: world.loginFails })
-          : options.success({ code: 'code-' + world.codes, errMsg: 'login:ok' });
-      }),
-    request: (options) => {
-      const token = ((options.header || {}).Authorization || '').replace('Bearer ', '');
-      world.calls.push({ url: options.url, method: options.method || 'GET', token, data: options.data });
-      setImmediate(() => {
-        if (world.networkFails) {
-          return options.fail({ errMsg: world.networkFails });
+        if (world.loginFails) {
+          return options.fail({ errMsg: world.loginFails });
         }
-        return options.success(answer(options.url, token));
-      });
+        const code = 'code-' + world.codes;
+        world.keys++;
+        world.keyOfCode.set(code, 'key-' + world.keys);
+        world.sessionOver = false;
+        return options.success({ code, errMsg: 'login:ok' });
+      }),
+    checkSession: (options) =>
+      world.delay(() =>
+        world.sessionOver || world.keys === 0
+          ? options.fail({ errMsg: 'checkSession:fail session time out, need relogin' })
+          : options.success({ errMsg: 'checkSession:ok' })
+      ),
+    getUserInfo: (options) => {
+      world.asked++;
+      const key = 'key-' + world.keys;
+      world.delay(() => options.success({ encryptedData: key, iv: 'iv', rawData: '{}', signature: 's' }));
+    },
+    request: (options) => {
+      const token = tokenOf(options);
+      world.calls.push({ url: options.url, method: options.method || 'GET', token, data: options.data });
+      unlessOffline(options, 'request', () => answer(options, token));
       return { abort() {} };
     },
+    uploadFile: (options) => {
+      world.calls.push({ url: options.url, method: 'upload', token: tokenOf(options), data: options.filePath });
+      unlessOffline(options, 'uploadFile', () => ({ statusCode: 200, data: '{"url":"https://cdn.example.com/a.png"}' }));
+    },
+    navigateTo: ({ url }) => (world.navigated = url),
+    getAppBaseInfo: () => ({ language: 'en' }),
+    showToast: () => undefined,
     getStorageSync: (key) => (world.storage.has(key) ? structuredClone(world.storage.get(key)) : ''),
     setStorageSync: (key, value) => {
       if (world.storageFull) {
@@ -53,25 +84,79 @@ function newWorld() {
     removeStorageSync: (key) => world.storage.delete(key),
   };
 
-  function answer(url, token) {
+  function answer({ url, data }, token) {
     if (url === BRIDGE + '/miniprogram/login') {
-      if (world.loginAnswer) {
-        return world.loginAnswer;
-      }
-      world.logins++;
-      const access_token = 'token-' + world.logins;
-      world.good.add(access_token);
-      const fan = { id: 'fan-1', nickname: '', avatar_url: '', registered: false };
-      return { statusCode: 200, header: {}, data: { access_token, token_type: 'Bearer', expires_in: world.expiresIn, fan } };
+      return world.loginAnswer || loginAnswer(data.code);
     }
     if (world.answers[url]) {
       return world.answers[url];
     }
-    return world.good.has(token)
-      ? { statusCode: 200, header: {}, data: { id: 'fan-1', token } }
-      : { statusCode: 401, header: {}, data: { error: 'invalid_token', error_description: 'over', request_id: 'r1' } };
+    if (!world.good.has(token)) {
+      return refusal(401, 'invalid_token');
+    }
+    switch (url) {
+      case BRIDGE + '/miniprogram/phone':
+        return phoneAnswer(data.code);
+      case BRIDGE + '/miniprogram/profile':
+        return profileAnswer(data);
+      case BRIDGE + '/miniprogram/webview-ticket':
+        return { statusCode: 200, header: {}, data: { ticket: 't/' + ++world.tickets, expires_in: 60 } };
+    }
+    return { statusCode: 200, header: {}, data: { id: 'fan-1', token, identities: [], nickname: '', phone_number: '' } };
+  }
+
+  function loginAnswer(code) {
+    world.logins++;
+    world.stored = world.keyOfCode.get(code);
+    const access_token = 'token-' + world.logins;
+    world.good.add(access_token);
+    const fan = { id: 'fan-1', nickname: '', avatar_url: '', registered: false };
+    return { statusCode: 200, header: {}, data: { access_token, token_type: 'Bearer', expires_in: world.expiresIn, fan } };
+  }
+
+  function phoneAnswer(code) {
+    if (!world.phoneCodes.has(code)) {
+      return refusal(400, 'invalid_grant');
+    }
+    world.phoneCodes.set(code, world.phoneCodes.get(code) + 1);
+    return world.phoneCodes.get(code) > 1
+      ? refusal(400, 'invalid_grant')
+      : { statusCode: 200, header: {}, data: { phone_number: '13800000000', country_code: '86' } };
+  }
+
+  function profileAnswer(data) {
+    if (data.encrypted_data !== undefined && (data.encrypted_data !== world.stored || data.encrypted_data !== 'key-' + world.keys)) {
+      return refusal(400, 'invalid_grant');
+    }
+    const { nickname = '', avatar_url = '' } = data;
+    return { statusCode: 200, header: {}, data: { id: 'fan-1', nickname, avatar_url, registered: true, identities: [] } };
   }
   return world;
+}
+
+const tokenOf = (options) => ((options.header || {}).Authorization || '').replace('Bearer ', '');
+const refusal = (statusCode, error) => ({ statusCode, header: {}, data: { error, error_description: 'no', request_id: 'r1' } });
+
+// slowly makes phone and network take a moment that differs from call to call, in the same way in every run.
+function slowly(world, seed) {
+  let state = seed + 1;
+  const random = () => (state = (state * 48271) % 2147483647) / 2147483647;
+  world.delay = (act) => setTimeout(act, random() * 4);
+  world.random = random;
+}
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+// newPage is one more page of the program, on its own data.
+function newPage(bridge) {
+  const file = path.resolve(path.dirname(process.argv[2]), '../pages/index/index.js');
+  let page;
+  global.getApp = () => ({ bridge });
+  global.Page = (options) => (page = options);
+  delete require.cache[file];
+  require(file);
+  page.data = structuredClone(page.data);
+  page.setData = (changes) => Object.assign(page.data, changes);
+  return page;
 }
 
 const { createBridge, BridgeError } = require(path.resolve(process.argv[2]));
@@ -265,6 +350,163 @@ const scenarios = {
     assert.equal(world.storage.size, 0, 'stored entries');
     assert.equal(bridge.isLoggedIn(), false);
     assert.equal((await bridge.request(me)).statusCode, 200);
+  },
+
+  // Several pages start, log in and are refused at once, while the person has tapped the button on each of them.
+  async phoneOnTheFirstTap() {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const world = newWorld();
+      slowly(world, attempt);
+      const bridge = start();
+      const pages = Array.from({ length: 4 }, () => newPage(bridge));
+      const expire = () => wait(world.random() * 20).then(() => world.good.delete('token-1'));
+      const logIn = () => wait(world.random() * 20).then(() => bridge.login());
+      const tap = async (page, code) => {
+        world.phoneCodes.set(code, 0);
+        await wait(world.random() * 12);
+        await page.tapPhone({ detail: { code, errMsg: 'getPhoneNumber:ok' } });
+        assert.equal(page.data.phone, '13800000000', `attempt ${attempt}, ${code}: ${page.data.note}`);
+      };
+      pages.forEach((page) => page.onLoad());
+      await Promise.all([
+        ...pages.map((page, n) => tap(page, 'tap-' + n)),
+        expire(),
+        logIn(),
+        logIn(),
+        bridge.sendUserInfo(),
+      ]);
+      assert.deepEqual([...world.phoneCodes.values()], [1, 1, 1, 1], `attempt ${attempt}: uses of each code`);
+    }
+  },
+
+  async onePhoneTapIsOneRequest() {
+    const world = newWorld();
+    const bridge = start();
+    world.phoneCodes.set('tap', 0);
+    const detail = { code: 'tap', errMsg: 'getPhoneNumber:ok' };
+    const answers = await Promise.all([bridge.phone(detail), bridge.phone(detail), bridge.phone(detail)]);
+    assert.deepEqual(answers[2], { phone_number: '13800000000', country_code: '86' });
+    assert.equal(world.phoneCodes.get('tap'), 1, 'uses of the code');
+    await assert.rejects(bridge.phone(detail), { code: 'invalid_grant' }); // later, it is spent
+  },
+
+  async whoKeepsTheNumberIsNotAsked() {
+    const world = newWorld();
+    const bridge = start();
+    await assert.rejects(bridge.phone({ errMsg: 'getPhoneNumber:fail user deny' }), { code: 'wx_phone', message: 'getPhoneNumber:fail user deny' });
+    await assert.rejects(bridge.phone(undefined), { code: 'wx_phone' });
+    assert.equal(world.calls.length, 0, 'requests');
+  },
+
+  // Logins of the helper's own never come between the data and their way to the bridge.
+  async userInfoWithLoginsRacing() {
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const world = newWorld();
+      slowly(world, attempt);
+      const bridge = start();
+      const logIn = () => wait(world.random() * 20).then(() => bridge.login());
+      const fans = await Promise.all([bridge.sendUserInfo(), wait(8).then(() => bridge.sendUserInfo()), logIn(), logIn(), logIn(), logIn()]);
+      assert.equal(world.asked, 2, `attempt ${attempt}: times the data were asked for`);
+      assert.deepEqual([fans[0].registered, fans[1].registered], [true, true], `attempt ${attempt}`);
+    }
+  },
+
+  async staleSessionLogsInAndAsksAgain() {
+    const world = newWorld();
+    const bridge = start();
+    await bridge.login();
+    world.keys++; // another login of this person, which the bridge has not seen
+    const fan = await bridge.sendUserInfo();
+    assert.equal(fan.registered, true);
+    assert.deepEqual([world.logins, world.asked], [2, 2], 'logins, times the data were asked for');
+  },
+
+  async secondStaleSessionIsAnError() {
+    const world = newWorld();
+    const bridge = start();
+    world.answers[BRIDGE + '/miniprogram/profile'] = refusal(400, 'invalid_grant');
+    await assert.rejects(bridge.sendUserInfo(), { code: 'invalid_grant', requestId: 'r1' });
+    assert.deepEqual([world.logins, world.asked], [2, 2], 'logins, times the data were asked for');
+    delete world.answers[BRIDGE + '/miniprogram/profile'];
+    assert.equal((await bridge.sendUserInfo()).registered, true);
+  },
+
+  async sessionThatWeChatHasEndedIsRenewedFirst() {
+    const world = newWorld();
+    const bridge = start();
+    await bridge.login();
+    world.sessionOver = true;
+    await bridge.sendUserInfo();
+    assert.deepEqual([world.logins, world.asked], [2, 1], 'logins, times the data were asked for');
+  },
+
+  async userInfoOfARefusedTokenLogsInOnce() {
+    const world = newWorld();
+    const bridge = start();
+    await bridge.login();
+    world.good.clear();
+    const results = await Promise.all([bridge.sendUserInfo(), bridge.sendUserInfo(), bridge.request(me)]);
+    assert.equal(results[0].registered, true);
+    assert.equal(world.logins, 2, 'logins');
+  },
+
+  async logoutWhileDataAreAskedForSendsNothing() {
+    const world = newWorld();
+    const bridge = start();
+    await bridge.login();
+    world.delay = (act) => setTimeout(act, 5);
+    const waiting = assert.rejects(bridge.sendUserInfo(), { code: 'logged_out' });
+    await wait(1);
+    bridge.logout();
+    await waiting;
+    assert.equal(world.to(BRIDGE + '/miniprogram/profile').length, 0, 'profiles sent');
+    assert.equal(bridge.isLoggedIn(), false);
+  },
+
+  async savedProfileIsTheFan() {
+    newWorld();
+    const bridge = start();
+    await bridge.saveProfile({ nickname: 'Ann', avatar_url: '' });
+    assert.deepEqual(bridge.fan(), { id: 'fan-1', nickname: 'Ann', avatar_url: '', registered: true });
+    assert.deepEqual(start().fan().nickname, 'Ann', 'after a restart');
+  },
+
+  async nameOfAStaleSessionIsSentAgain() {
+    const world = newWorld();
+    const bridge = start();
+    await bridge.login();
+    world.answers[BRIDGE + '/miniprogram/profile'] = refusal(400, 'invalid_grant');
+    await assert.rejects(bridge.saveProfile({ nickname: 'Ann' }), { code: 'invalid_grant' });
+    assert.deepEqual([world.logins, world.to(BRIDGE + '/miniprogram/profile').length], [2, 2], 'logins, profiles sent');
+    world.answers[BRIDGE + '/miniprogram/profile'] = refusal(400, 'invalid_request');
+    await assert.rejects(bridge.saveProfile({ nickname: 'risky' }), { code: 'invalid_request' });
+    assert.equal(world.logins, 2, 'logins');
+  },
+
+  async webViewURLHoldsATicketAndTheWay() {
+    newWorld();
+    const bridge = start();
+    assert.equal(
+      await bridge.webViewURL('https://h5.example.com/a?b=1&c=2#d'),
+      BRIDGE + '/login/ticket?ticket=t%2F1&return_to=https%3A%2F%2Fh5.example.com%2Fa%3Fb%3D1%26c%3D2%23d'
+    );
+    assert.equal(await bridge.webViewURL(), BRIDGE + '/login/ticket?ticket=t%2F2&return_to=%2F', 'another ticket each time');
+  },
+
+  async pictureGoesToYourOwnServerWithTheToken() {
+    const world = newWorld();
+    const bridge = start();
+    const { data } = await bridge.upload({ url: API + '/pictures', filePath: 'http://tmp/a.png', name: 'file' });
+    assert.equal(JSON.parse(data).url, 'https://cdn.example.com/a.png');
+    assert.deepEqual(world.to(API + '/pictures'), [{ url: API + '/pictures', method: 'upload', token: 'token-1', data: 'http://tmp/a.png' }]);
+    await assert.rejects(bridge.upload({ url: 'https://evil.example/', filePath: 'x', name: 'file' }), { code: 'foreign_url' });
+  },
+
+  async pageOpensTheWebView() {
+    const world = newWorld();
+    const page = newPage(start());
+    page.tapWeb();
+    assert.equal(world.navigated, '/pages/web/web?to=%2F');
   },
 
   async aliasOfTheAppIsSent() {

@@ -154,6 +154,7 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 		Pages:           pages,
 		Now:             time.Now,
 		Observe:         meters.requests(),
+		CheckNicknames:  cfg.CheckNickname,
 	}
 	if cfg.RateLimit > 0 {
 		hc.RateLimit = ratelimit.New(cfg.RateLimit, ratelimit.DefaultEntries, time.Now)
@@ -185,7 +186,7 @@ func (a *app) keepHouse(ctx context.Context) {
 
 // prune takes one bounded step after another, so that logins get their turn between them (REL-09).
 func (a *app) prune(ctx context.Context) error {
-	for _, step := range []func(context.Context) (int, error){a.store.PruneRevocations, a.store.PrunePushes, a.pruneOutbox} {
+	for _, step := range []func(context.Context) (int, error){a.store.PruneRevocations, a.store.PrunePushes, a.store.PruneSpent, a.pruneOutbox} {
 		for n := 1; n > 0; {
 			var err error
 			if n, err = step(ctx); err != nil {

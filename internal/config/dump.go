@@ -55,6 +55,7 @@ func (c Config) attrs() []slog.Attr {
 		slog.Bool(Prefix+"OFFICIAL_FORCE_POPUP", c.Official.ForcePopup),
 		text("MINIPROGRAM_APP_ID", c.MiniProgram.ID),
 		secret("MINIPROGRAM_APP_SECRET", c.MiniProgram.Secret),
+		slog.Bool(Prefix+"MINIPROGRAM_CHECK_NICKNAME", c.CheckNickname),
 		text("APPS_FILE", c.AppsFile),
 		text("JWT_TTL", short(c.JWTTTL)),
 		text("JWT_AUDIENCE", c.JWTAudience),

@@ -179,6 +179,8 @@ func wrong(t *testing.T) map[string]map[string][]string {
 		},
 		"OFFICIAL_CONNECT_REDIRECT": booleans,
 		"OFFICIAL_FORCE_POPUP":      booleans,
+
+		"MINIPROGRAM_CHECK_NICKNAME": booleans,
 		"JWT_AUDIENCE": {
 			"ID token":   {"wxbridge"},
 			"255 bytes":  {strings.Repeat("a", 256)},

@@ -65,7 +65,7 @@ func TestWX20_DomainFilesAreServedByExactName(t *testing.T) {
 	dir := t.TempDir()
 	files := filepath.Join(dir, "files")
 	for name, text := range map[string]string{"MP_verify_aBc123.txt": "aBc123", "WW_verify_xyz.txt": "xyz\n",
-		"notes.txt": "private", "MP_verify_x.html": "private", ".hidden": "private", "../MP_verify_outside.txt": "private"} {
+		"6ynZPDvfTF.txt": "of a web-view", "notes.txt": "private", "elevenchars.txt": "private", "MP_verify_x.html": "private", ".hidden": "private", "../MP_verify_outside.txt": "private"} {
 		if err := os.MkdirAll(files, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -74,13 +74,13 @@ func TestWX20_DomainFilesAreServedByExactName(t *testing.T) {
 		}
 	}
 	p := startDev(t, nil, "WXBRIDGE_DOMAIN_FILES="+files)
-	for path, want := range map[string]string{"/MP_verify_aBc123.txt": "aBc123", "/WW_verify_xyz.txt": "xyz\n"} {
+	for path, want := range map[string]string{"/MP_verify_aBc123.txt": "aBc123", "/WW_verify_xyz.txt": "xyz\n", "/6ynZPDvfTF.txt": "of a web-view"} {
 		h := p.get(t, path)
 		if h.status != http.StatusOK || string(h.body) != want || !strings.HasPrefix(h.header.Get("Content-Type"), "text/plain") {
 			t.Errorf("%v: %q, Content-Type %q", h, h.body, h.header.Get("Content-Type"))
 		}
 	}
-	for _, path := range []string{"/notes.txt", "/MP_verify_x.html", "/.hidden", "/mp_verify_aBc123.txt", "/MP_verify_ABC123.txt",
+	for _, path := range []string{"/notes.txt", "/elevenchars.txt", "/6YNZPDVFTF.txt", "/MP_verify_x.html", "/.hidden", "/mp_verify_aBc123.txt", "/MP_verify_ABC123.txt",
 		"/MP_verify_outside.txt", "/MP_verify_../MP_verify_outside.txt", "/MP_verify_..%2fMP_verify_outside.txt",
 		"/MP_verify_%2e%2e%2fMP_verify_outside.txt", "/MP_verify_.txt", "/MP_verify_", "/MP_verify_aBc123.txt/",
 		"/MP_verify_aBc123.txt%00", "/x/MP_verify_aBc123.txt", "/files/MP_verify_aBc123.txt", "/MP_verify_..%5cx.txt"} {

@@ -2,6 +2,9 @@
 //
 //   const bridge = createBridge({ bridge: 'https://login.example.com', apis: ['https://api.example.com'] });
 //   bridge.request({ url: '/me' }).then((answer) => answer.data.nickname);
+//   bridge.phone(event.detail).then(({ phone_number }) => …); // in the handler of <button open-type="getPhoneNumber">
+//   bridge.saveProfile({ nickname });
+//   bridge.webViewURL('/').then((src) => this.setData({ src })); // for <web-view src="{{src}}">
 //
 // request() logs in by itself when there is no good token, and once more, silently, when a server answers 401. However
 // many requests wait, one login is in flight. Every promise rejects with a BridgeError.
@@ -12,6 +15,8 @@ function createBridge({ bridge, apis = [], app = '', timeout = 15000 }) {
   let session = load(bridge); // {bridge, token, expiresAt, fan}, or null
   let pending = null; // the login in flight, shared by all who wait for it
   let era = 0; // counts logouts: what began before one must not log in again after it
+  let sealed = Promise.resolve(); // user data on their way; a login must wait, since its session key would make them void
+  const phones = new Map(); // code of the phone button → the one request with it
 
   // login resolves to the fan {id, nickname, avatar_url, registered}.
   function login() {
@@ -19,7 +24,8 @@ function createBridge({ bridge, apis = [], app = '', timeout = 15000 }) {
       return pending;
     }
     const began = era;
-    const attempt = getCode(timeout)
+    const attempt = sealed
+      .then(() => getCode(timeout))
       .then((code) => exchange(code))
       .then((answer) => {
         checkEra(began);
@@ -45,6 +51,15 @@ function createBridge({ bridge, apis = [], app = '', timeout = 15000 }) {
   // request takes what wx.request takes and resolves to {statusCode, data, header}; a status of 400 or more rejects. A url
   // that begins with a slash is the bridge's. The token goes to the bridge and to apis, nowhere else.
   function request(options) {
+    return authorized(options, send);
+  }
+
+  // upload is the same for what wx.uploadFile takes: {url, filePath, name}.
+  function upload(options) {
+    return authorized(options, sendFile);
+  }
+
+  function authorized(options, call) {
     const url = options.url.startsWith('/') ? bridge + options.url : options.url;
     if (![bridge, ...apis].some((origin) => url.startsWith(origin + '/'))) {
       return Promise.reject(new BridgeError('foreign_url', 'the access token must not go to ' + url));
@@ -54,7 +69,7 @@ function createBridge({ bridge, apis = [], app = '', timeout = 15000 }) {
       checkEra(began);
       const token = session.token;
       const header = Object.assign({}, options.header, { Authorization: 'Bearer ' + token });
-      return send(Object.assign({ timeout }, options, { url, header })).then((answer) => ({ answer, token }));
+      return call(Object.assign({ timeout }, options, { url, header })).then((answer) => ({ answer, token }));
     };
     return ensureLogin()
       .then(attempt)
@@ -75,6 +90,94 @@ function createBridge({ bridge, apis = [], app = '', timeout = 15000 }) {
   // renew replaces a token that a server has refused, unless another request has done so already.
   function renew(refused) {
     return session && session.token !== refused ? Promise.resolve() : login();
+  }
+
+  // phone turns the detail of a getPhoneNumber event into {phone_number, country_code}. Its code is good once, whoever of
+  // several pages gets the event first; no login touches it, so the first tap is enough.
+  function phone({ code, errMsg } = {}) {
+    if (!code) {
+      return Promise.reject(new BridgeError('wx_phone', errMsg || 'WeChat gave no code'));
+    }
+    if (!phones.has(code)) {
+      const answer = request({ url: '/miniprogram/phone', method: 'POST', data: { code } }).then(({ data }) => data);
+      phones.set(code, answer);
+      const done = () => phones.delete(code);
+      answer.then(done, done);
+    }
+    return phones.get(code);
+  }
+
+  // saveProfile stores {nickname, avatar_url}, both optional; an empty one changes nothing. It resolves to the fan. The
+  // picture must be on a server: what chooseAvatar gives is a file on this phone.
+  function saveProfile({ nickname = '', avatar_url = '' }) {
+    const began = era;
+    const post = () => request({ url: '/miniprogram/profile', method: 'POST', data: { nickname, avatar_url } });
+    const again = (problem) => {
+      if (problem.code !== 'invalid_grant') {
+        throw problem;
+      }
+      checkEra(began);
+      return login().then(post); // WeChat checks names only of people who have logged in lately
+    };
+    return post()
+      .catch(again)
+      .then((answer) => keepFan(answer.data));
+  }
+
+  // sendUserInfo stores what wx.getUserInfo says, encrypted with the session key of the latest login. Since 2022 it has no
+  // names any more but on old phones. Data of a session that has ended are refused: then it logs in and asks for them again,
+  // once. It resolves to the fan.
+  function sendUserInfo() {
+    const began = era;
+    return ensureSession()
+      .then(() => sendSealed(began))
+      .then((first) => {
+        const { statusCode, data } = first.answer;
+        if (statusCode !== 401 && !(data && data.error === 'invalid_grant')) {
+          return first;
+        }
+        checkEra(began);
+        return renew(first.token).then(() => sendSealed(began));
+      })
+      .then(({ answer }) => keepFan(checkStatus(answer).data));
+  }
+
+  // sendSealed asks for the data and sends them. It lets a login in flight end first, and later ones wait meanwhile.
+  function sendSealed(began) {
+    const sent = Promise.resolve(pending)
+      .then(getUserInfo)
+      .then(({ encryptedData, iv, rawData, signature }) => {
+        checkEra(began);
+        const token = session.token;
+        const header = { Authorization: 'Bearer ' + token };
+        const data = { encrypted_data: encryptedData, iv, raw_data: rawData, signature };
+        return send({ url: bridge + '/miniprogram/profile', method: 'POST', data, header, timeout }).then((answer) => ({ answer, token }));
+      });
+    const done = () => undefined;
+    sealed = Promise.all([sealed, sent.then(done, done)]).then(done);
+    return sent;
+  }
+
+  // ensureSession logs in if WeChat has ended its own session, as it does when a person stays away.
+  function ensureSession() {
+    return ensureLogin().then(() => pending || checkSession().catch(login));
+  }
+
+  // webViewURL resolves to an address for <web-view>, good once and for a minute, that logs its pages in as the same fan and
+  // leads to returnTo.
+  function webViewURL(returnTo = '/') {
+    return request({ url: '/miniprogram/webview-ticket', method: 'POST' }).then(
+      ({ data }) =>
+        `${bridge}/login/ticket?ticket=${encodeURIComponent(data.ticket)}&return_to=${encodeURIComponent(returnTo)}`
+    );
+  }
+
+  function keepFan({ id, nickname, avatar_url, registered }) {
+    if (session) {
+      session.fan = { id, nickname, avatar_url, registered };
+      save(session);
+    }
+    return { id, nickname, avatar_url, registered };
   }
 
   // logout ends the session here at once, and on the bridge if it can be reached.
@@ -104,6 +207,11 @@ function createBridge({ bridge, apis = [], app = '', timeout = 15000 }) {
   return {
     login,
     request,
+    upload,
+    phone,
+    saveProfile,
+    sendUserInfo,
+    webViewURL,
     logout,
     isLoggedIn,
     fan: () => (isLoggedIn() ? session.fan : null),
@@ -112,7 +220,7 @@ function createBridge({ bridge, apis = [], app = '', timeout = 15000 }) {
 }
 
 // BridgeError says what went wrong. code is the server's error word ('invalid_grant', 'rate_limited' …), or one of
-// 'wx_login' (WeChat gave no code), 'network', 'bad_answer', 'foreign_url', 'logged_out'. requestId finds the log line.
+// 'wx_login', 'wx_phone', 'wx_user_info' (WeChat gave none), 'network', 'bad_answer', 'foreign_url', 'logged_out'. requestId finds the log line.
 class BridgeError extends Error {
   constructor(code, message, { statusCode = 0, requestId = '' } = {}) {
     super(message);
@@ -162,9 +270,32 @@ function getCode(timeout) {
   });
 }
 
-function send(options) {
+// checkSession fails when WeChat's own session has ended, and the session key with it.
+function checkSession() {
+  return new Promise((resolve, reject) => wx.checkSession({ success: resolve, fail: reject }));
+}
+
+function getUserInfo() {
   return new Promise((resolve, reject) => {
-    wx.request(
+    wx.getUserInfo({
+      withCredentials: true,
+      success: resolve,
+      fail: ({ errMsg }) => reject(new BridgeError('wx_user_info', errMsg)),
+    });
+  });
+}
+
+function send(options) {
+  return promised(wx.request, options);
+}
+
+function sendFile(options) {
+  return promised(wx.uploadFile, options);
+}
+
+function promised(call, options) {
+  return new Promise((resolve, reject) => {
+    call(
       Object.assign({}, options, {
         success: resolve,
         fail: ({ errMsg }) => reject(new BridgeError('network', errMsg)),
