@@ -17,13 +17,17 @@
 //   - Followers: GET /cgi-bin/user/info, POST /cgi-bin/user/info/batchget, GET /cgi-bin/user/get (followers.go).
 //   - Pushes to an app's server: events and messages in plain, compatible and AES mode, with deadline, repeats, MarkFail,
 //     verification and passive replies (event.go, push.go, push_reply.go, callback_crypto.go).
+//   - WeCom (企业微信), in the files wecom_*.go: its API under /qyapi or the host name qyapi.weixin.qq.com, the login inside
+//     WeCom and on a PC, members, mini programs, tickets, and encrypted pushes to the apps of a corp. It is written from
+//     "wecom-protocol", whose section numbers stand there. Its people are those of memberOf: every corp has the same.
 //   - A cast of people (people.go), faults (faults.go), a clock, counters and switches, all under /_simulator/
 //     (control.go), and a phone-like launcher page (launcher.go).
 //
 // # What is not simulated
 //
 // Menus (GET /cgi-bin/menu/get says there is none), tickets, QR codes, customer messages, phone numbers, encrypted
-// profiles, website login and WeCom. Rate limits are counted on cgi-bin only, where they are known; elsewhere a fault
+// profiles and website login; of WeCom, service providers and their suites, second verification, messages, the
+// userid ↔ openid conversion and every list of the directory. Rate limits are counted on cgi-bin only, where they are known; elsewhere a fault
 // gives 45009 or 45011 on demand. The fragment #wechat_redirect is invisible to a server: the pages warn in the browser
 // when it is missing, a silent redirect cannot. TLS, WeChat's own browser and its cookie jar are those of whoever calls,
 // except in the snapshot_jar fault, which brings its own jar. Consent and snapshot mode depend on the person and on

@@ -56,6 +56,9 @@ func (s *Server) checkOAuth(l *wecomLink, q url.Values) *pageError {
 	if q.Get("response_type") != "code" {
 		return badLink("response_type must be code")
 	}
+	if scope == scopeUser && s.switches.choice(switchWeComUserInfo) != "refused" { // of old; SDKs ask for it to this day (§2.1)
+		scope = scopeBase
+	}
 	if scope != scopeBase && scope != scopePrivate {
 		return badLink("scope must be " + scopeBase + " or " + scopePrivate)
 	}

@@ -193,7 +193,7 @@ func (s *Server) sendWeCom(ctx context.Context, p *wecomPush) (body []byte, atte
 
 // readReply judges the body of an answer: nothing, success, or an encrypted reply (documented, §9.3, §9.5).
 func (p *wecomPush) readReply(body []byte) PushReply {
-	if len(body) == 0 || string(body) == "success" {
+	if len(body) == 0 || strings.EqualFold(string(body), "success") { // SDKs write SUCCESS too
 		return PushReply{Kind: ReplyNone}
 	}
 	reply := PushReply{Kind: ReplyInvalid}

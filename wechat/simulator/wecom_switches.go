@@ -17,6 +17,7 @@ const (
 	switchWeComDeadCode    = "wecom-dead-code"
 	switchWeComForeignCode = "wecom-foreign-code"
 	switchWeComDomain      = "wecom-domain-check"
+	switchWeComUserInfo    = "wecom-userinfo-scope"
 	switchWeComNoAgentID   = "wecom-private-without-agentid"
 	switchWeComConsent     = "wecom-consent-memory"
 	switchWeComRefusal     = "wecom-refusal"
@@ -70,6 +71,8 @@ func wecomLoginSwitches() []Switch {
 			About: "a code that was tried with another app's token (50001): still good for its own app, or spent"},
 		{Name: switchWeComDomain, Choices: []string{"authorize", "redemption"},
 			About: "where a redirect_uri outside the trusted domain fails: at the authorize page, or with 50001 when the code is redeemed"},
+		{Name: switchWeComUserInfo, Choices: []string{"base", "refused"},
+			About: "the old scope snsapi_userinfo at a corp: treated as snsapi_base, or an error page"},
 		{Name: switchWeComNoAgentID, Choices: []string{"base", "error"},
 			About: "snsapi_privateinfo without agentid: treated as snsapi_base, or an error page"},
 		{Name: switchWeComConsent, Choices: []string{"remembered", "allowed-only", "forgotten"},
