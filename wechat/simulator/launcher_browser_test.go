@@ -323,7 +323,7 @@ func (p *phone) eventually(expression, want string) {
 			return
 		}
 	}
-	p.t.Fatalf("%s is %q, want %q", expression, got, want)
+	p.t.Fatalf("%s is %q, want %q\n%s", expression, got, want, p.now())
 }
 
 // text and eval keep what they read in p.kept[name].

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -45,6 +46,9 @@ func (l *launcher) handleProgramFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	content, err := fs.ReadFile(l.server.cfg.MiniProgram, name)
+	if errors.Is(err, fs.ErrNotExist) && extension(name) == ".wxss" {
+		content, err = nil, nil // a page need not have a style sheet (documented)
+	}
 	if err != nil {
 		http.NotFound(w, r)
 		return

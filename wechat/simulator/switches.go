@@ -64,7 +64,7 @@ func Switches() []Switch {
 		{Name: switchCheckOrder, Choices: []string{"appid-first", "code-first"},
 			About: "whether appid and secret are checked before the code or after it"},
 		{Name: switchRefusal, Choices: []string{"nothing", "state-only", "authdeny"},
-			About: "what the site is told when somebody taps 拒绝; until this is set, nora (alone) refuses with authdeny"},
+			About: "what the site is told when somebody taps 拒绝, on a phone or on a website's login; until this is set, nora (alone) refuses with authdeny"},
 		{Name: switchFailedRefresh, Choices: []string{"42002", "40030", "42007"},
 			About: "a user refresh token past its 30 days"},
 		{Name: switchParameterOrder, Choices: []string{"lenient", "strict"},

@@ -22,6 +22,8 @@ func UserAgents() []UserAgent {
 		{"wecom-ios", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)  Mobile/15E148 wxwork/4.1.30 MicroMessenger/7.0.1 Language/zh ColorScheme/Light wwmver/3.26.13.714"},
 		{"wecom-windows", "Mozilla/5.0 (Windows NT 10.0; WOW64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/107.0.5304.110 Safari/537.36 Language/zh wxwork/4.1.10 (MicroMessenger/6.2) WindowsWechat  MailPlugin_Electron WeMail embeddisk"},
 		{"webview-ios", "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 MicroMessenger/8.0.69(0x18004539) NetType/4G Language/zh_CN miniProgram/wx336dcaf6a1ecf632"},
+		{"webview-windows", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 MicroMessenger/7.0.20.1781(0x6700143B) NetType/WIFI MiniProgramEnv/Windows WindowsWechat/WMPF WindowsWechat(0x63090a13) UnifiedPCWindowsWechat(0xf2540611) XWEB/14199"},
+		{"devtools-miniprogram", devToolsUserAgent},
 		{"devtools", "Mozilla/5.0 (Linux; Android 7.1.1; Nexus 6 Build/N6F26U) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/75.0.3770.142 Mobile Safari/537.36 wechatdevtools/1.05.2110290 MicroMessenger/8.0.5 webview/1637315156379193 webdebugger port/38472"},
 	}
 }
@@ -33,13 +35,13 @@ func iosUserAgent() string {
 // outsideWeChat says whether the authorize page must send this browser away. WeCom carries MicroMessenger too, but an
 // official account's login does not work there (documented, wechat-protocol §12.1), so it is tested first. A browser
 // that is not WeChat at all passes by default, or there would be no developing with one; the cookie simulator_browser
-// (wechat, wecom, desktop) overrides the User-Agent.
+// (wechat, webview, wecom, desktop) overrides the User-Agent.
 func (s *Server) outsideWeChat(r *http.Request) bool {
 	if c, err := r.Cookie("simulator_browser"); err == nil {
 		switch c.Value {
-		case "wechat":
+		case browserWeChat, browserWebView:
 			return false
-		case "wecom", "desktop":
+		case browserWeCom, browserDesktop:
 			return true
 		}
 	}

@@ -93,7 +93,7 @@ export function backFromWebView() {
     return undefined;
   }
   parameters.delete('webview');
-  history.replaceState(null, '', '/?' + parameters + location.hash);
+  history.replaceState(null, '', '/' + (parameters.size > 0 ? '?' + parameters : '') + location.hash);
   sessionStorage.removeItem(STACK);
   return stack.length > 0 ? { stack, resume: JSON.parse(resume) } : undefined;
 }

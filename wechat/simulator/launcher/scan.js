@@ -71,6 +71,7 @@ export function openScanner(holder, open, happened) {
       if (isOpen) {
         result.replaceChildren();
         element('scan-follow').hidden = true;
+        element('scan-codes').replaceChildren();
         list();
       }
     },

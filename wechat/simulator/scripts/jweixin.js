@@ -6,7 +6,7 @@
   const simulator = new URL(document.currentScript.src).origin;
   const chosen = /(?:^|; )simulator_browser=(\w+)/.exec(document.cookie)?.[1] ?? '';
   const agent = navigator.userAgent;
-  const inMiniProgram = chosen ? chosen === 'webview' : /miniprogram\//i.test(agent);
+  const inMiniProgram = chosen ? chosen === 'webview' : /miniprogram(env)?\//i.test(agent);
   const landing = performance.getEntriesByType('navigation')[0]?.name ?? location.href;
 
   // iOS checks the address that the page was entered by, others the one it has now (observed). Neither looks at the fragment.

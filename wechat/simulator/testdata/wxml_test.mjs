@@ -15,6 +15,12 @@ assert.deepEqual(tree('{{a < b ? "less" : "more"}}', { a: 1, b: 2 }), ['less']);
 assert.deepEqual(tree('<view data-o="{{o}}"/>', { o: { k: 1 } }), [view({ 'data-o': { k: 1 } })]);
 assert.deepEqual(tree('{{x}}', { x: '<img onerror=1>' }), ['<img onerror=1>']);
 
+// Elements that need no end.
+assert.deepEqual(tree('<input name="a"><input name="b"/><input name="c"></input>x'), [
+  ...['a', 'b', 'c'].map((name) => ({ tag: 'input', attributes: { name }, children: [] })),
+  'x',
+]);
+
 // Conditions: one branch of a chain, and each chain for itself.
 const chain = '<view wx:if="{{n===1}}">1</view>\n<view wx:elif="{{n===2}}">2</view>\n<view wx:else>3</view>';
 for (const n of [1, 2, 3]) {

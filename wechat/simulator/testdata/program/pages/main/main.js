@@ -112,6 +112,9 @@ Page({
     const { confirm } = await wx.showModal({ title: 'sure?' });
     this.setData({ answer: confirm ? 'confirmed' : 'cancelled' });
   },
+  toForm() {
+    wx.navigateTo({ url: '/pages/form/form?a=1&b=%26' });
+  },
   tapThrow() {
     throw new Error('thrown on purpose');
   },
