@@ -35,8 +35,9 @@ type Config struct {
 
 	Official    OfficialApp // zero: not configured
 	MiniProgram App         // zero: not configured
+	Website     App         // zero: not configured
 
-	// Apps are all apps: Official and MiniProgram under the alias DefaultApp, then those of AppsFile.
+	// Apps are all apps: Official, MiniProgram and Website under the alias DefaultApp, then those of AppsFile.
 	Apps     []NamedApp
 	AppsFile string // "" has none
 
@@ -125,6 +126,7 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 		ForcePopup:      v.OfficialForcePopup,
 	}
 	c.MiniProgram = l.app("MINIPROGRAM", v.MiniProgramAppID, v.MiniProgramAppSecret)
+	c.Website = l.app("WEBSITE", v.WebsiteAppID, v.WebsiteAppSecret)
 	l.apps(v)
 	c.AppsFile, c.Apps = v.AppsFile, c.environmentApps()
 	named, files := l.appsFile(v.AppsFile, c.Apps, readFile)
