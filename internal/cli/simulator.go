@@ -134,7 +134,7 @@ func eventsURL(bridge string) string {
 
 // printEnvLines writes what a bridge needs to use this simulator.
 func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
-	kinds := map[string]string{simulator.ProviderOfficialAccount: "OFFICIAL", simulator.ProviderMiniProgram: "MINIPROGRAM"}
+	kinds := map[string]string{simulator.ProviderOfficialAccount: "OFFICIAL", simulator.ProviderMiniProgram: "MINIPROGRAM", simulator.ProviderWebsite: "WEBSITE"}
 	for _, app := range apps {
 		if kind := kinds[app.Provider]; kind != "" {
 			fmt.Fprintf(w, "%s%s_APP_ID=%s\n%s%s_APP_SECRET=%s\n", config.Prefix, kind, app.AppID, config.Prefix, kind, app.Secret)
