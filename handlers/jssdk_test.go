@@ -9,18 +9,10 @@ import (
 
 	"wxbridge/handlers"
 	"wxbridge/internal/ratelimit"
-	"wxbridge/wechat"
 )
 
-// withTickets lets the official accounts sign pages.
-func withTickets(cfg *handlers.Config) {
-	for i, account := range cfg.OfficialAccounts {
-		cfg.OfficialAccounts[i].Tickets = wechat.NewJSAPITickets(account.Tokens)
-	}
-}
-
 func TestJSSDKConfigRefusesPagesOfOthers(t *testing.T) {
-	b := newBridge(t, withTickets)
+	b := newBridge(t)
 	port := b.url[strings.LastIndex(b.url, ":"):]
 	for name, page := range map[string]string{
 		"none":                      "",
@@ -75,7 +67,7 @@ func TestJSSDKConfigRefusesPagesOfOthers(t *testing.T) {
 
 func TestJSSDKConfigNeedsAnAppWithTickets(t *testing.T) {
 	for name, change := range map[string]func(*handlers.Config){
-		"no tickets": func(*handlers.Config) {},
+		"no tickets": func(cfg *handlers.Config) { cfg.OfficialAccounts[0].Tickets = nil },
 		"no account": func(cfg *handlers.Config) { cfg.OfficialAccounts = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +83,7 @@ func TestJSSDKConfigNeedsAnAppWithTickets(t *testing.T) {
 
 // Pages on a listed origin may read the answer, also one that refuses; no other page may (WEB-10).
 func TestWEB10_JSSDKConfigIsForListedOriginsOnly(t *testing.T) {
-	b := newBridge(t, withTickets)
+	b := newBridge(t)
 	for origin, allowed := range map[string]bool{
 		"https://h5.example.com": true, b.url: true,
 		"https://evil.example": false, "https://a.h5.example.com": false, "http://h5.example.com": false, "https://h5.example.com.": false,
@@ -119,7 +111,7 @@ func TestWEB10_JSSDKConfigIsForListedOriginsOnly(t *testing.T) {
 }
 
 func TestSRV04_JSSDKConfigIsLimited(t *testing.T) {
-	b := newBridge(t, withTickets, func(cfg *handlers.Config) {
+	b := newBridge(t, func(cfg *handlers.Config) {
 		cfg.RateLimit = ratelimit.New(3, ratelimit.DefaultEntries, time.Now)
 	})
 	for n := range 5 {

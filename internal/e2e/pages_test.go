@@ -210,7 +210,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 			t.Errorf("%v", h)
 		}
 	}
-	for _, path := range []string{"/nowhere", "/login/", "/me/", "/ME", "/callback", "/callback/website", "/callback/wecom",
+	for _, path := range []string{"/nowhere", "/login/", "/me/", "/ME", "/callback", "/callback/wecom", "/jssdk", "/jssdk/",
 		"/login/ticket", "/miniprogram/phone", "/metrics", "/debug/pprof/", "/.env",
 		"/wxbridge.db", "/static/", "/static/../go.mod", "/_simulator/people", "/index.html", "/.git/config", "/secret",
 		"/.well-known/openid-configuration", "/MP_verify_x.txt", "/%2e%2e/go.mod", "//evil.example/%2f..", "/login%00"} {
