@@ -77,7 +77,8 @@ func (s *Server) pageAddress(c *gin.Context, address string) (string, error) {
 	case len(address) > maxPageAddress:
 		return "", invalidRequest("The address in url is longer than 2,048 bytes.")
 	case !utf8.ValidString(address) || hasForbiddenByte(address) || !s.returnTo.hasPage(address):
-		recordOf(c).noteEvent("jssdk.refused", slog.LevelWarn, slog.String("url", strconv.QuoteToASCII(clip(address, 256))))
+		page, _, _ := strings.Cut(address, "?") // its query is nobody's business
+		recordOf(c).noteEvent("jssdk.refused", slog.LevelWarn, slog.String("url", strconv.QuoteToASCII(clip(page, 256))))
 		return "", invalidRequest("The address in url is not on an origin of this service. WXBRIDGE_RETURN_ORIGINS lists the others.")
 	}
 	return address, nil

@@ -60,6 +60,10 @@ func TestJSSDKConfigRefusesPagesOfOthers(t *testing.T) {
 			wantError(t, b.browser("").get("/jssdk/config?"+query), http.StatusBadRequest, "invalid_request")
 		})
 	}
+	b.browser("").get("/jssdk/config?url=" + url.QueryEscape("https://evil.example/page?token=hidden"))
+	if log := b.log.String(); !strings.Contains(log, `"event":"jssdk.refused","url":"\"https://evil.example/page\""`) || strings.Contains(log, "hidden") {
+		t.Errorf("LOG-01 the log says %s", log[strings.LastIndex(log, "{"):])
+	}
 	if n := b.calls("/cgi-bin/ticket/getticket") + b.calls("/cgi-bin/stable_token"); n != 0 {
 		t.Errorf("WeChat was asked %d times for pages that are refused", n)
 	}
