@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -209,9 +210,11 @@ func devApp(provider string) simulator.App {
 // devApps makes the simulator know the apps that the bridge at this address is configured with.
 func devApps(cfg config.Config, bridge string) []simulator.App {
 	apps := simulator.DevApps(cfg.PublicURL.Host)
+	domains := pageDomains(cfg)
 	for i := range apps {
 		switch apps[i].Provider {
 		case simulator.ProviderOfficialAccount:
+			apps[i].JSDomains = domains
 			apps[i].AppID, apps[i].Secret = cfg.Official.ID, cfg.Official.Secret.Reveal()
 			apps[i].Token, apps[i].EncodingAESKey = cfg.Official.Token.Reveal(), cfg.Official.EncodingAESKey.Reveal()
 			apps[i].EventsMode = "" // encrypted, if there is a key
@@ -230,10 +233,23 @@ func devApps(cfg config.Config, bridge string) []simulator.App {
 			Token: a.CallbackToken.Reveal(), EncodingAESKey: a.EncodingAESKey.Reveal(), OpenAccount: a.OpenAccount}
 		if a.Provider == config.ProviderOfficialAccount {
 			app.EventsURL = eventsURL(bridge) + "?app=" + a.Alias
+			app.JSDomains = domains
 		}
 		apps = append(apps, app)
 	}
 	return apps
+}
+
+// pageDomains are the hosts of all pages that the bridge may sign, so that the simulator, which has no console, takes them all
+// for JS接口安全域名.
+func pageDomains(cfg config.Config) []string {
+	domains := []string{cfg.PublicURL.Hostname()}
+	for _, origin := range cfg.ReturnOrigins {
+		if u, err := url.Parse(origin); err == nil && !slices.Contains(domains, u.Hostname()) {
+			domains = append(domains, u.Hostname())
+		}
+	}
+	return domains
 }
 
 func urlOf(l net.Listener) string { return "http://" + net.JoinHostPort(hostOf(l), portOf(l)) }

@@ -14,10 +14,15 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"golang.org/x/sync/errgroup"
 )
+
+const androidAgent = "Mozilla/5.0 (Linux; Android 13; 21091116UC Build/TP1A.220624.014; wv) AppleWebKit/537.36 (KHTML, like Gecko) " +
+	"Version/4.0 Chrome/111.0.5563.116 Mobile Safari/537.36 XWEB/5307 MMWEBSDK/20230504 MMWEBID/6808 MicroMessenger/8.0.37.2380(0x2800255B) " +
+	"WeChat/arm64 Weixin NetType/WIFI Language/zh_CN ABI/arm64"
 
 const pathTicket = "/cgi-bin/ticket/getticket"
 
@@ -108,7 +113,7 @@ func startH5(t *testing.T) (p *product, page, otherName string) {
 	address := freeAddress(t)
 	page = "http://" + address
 	otherName = strings.Replace(page, "127.0.0.1", "localhost", 1)
-	p = startDev(t, nil, "WXBRIDGE_RETURN_ORIGINS="+page+","+otherName)
+	p = startServe(t, nil, "WXBRIDGE_RETURN_ORIGINS="+page+","+otherName)
 	ctx, stop := context.WithCancel(context.Background())
 	command := exec.CommandContext(ctx, binary, "-bridge", p.bridge, "-listen", address)
 	command.Stdout, command.Stderr = p.log, p.log
@@ -135,6 +140,10 @@ func TestH5Page(t *testing.T) {
 	browser := startBrowser(t, nil)
 	p, page, otherName := startH5(t)
 	tb := openTab(t, browser, p, true)
+	tb.run("be WeChat on Android", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: androidAgent, AcceptLanguage: "en"})
+		return err
+	}))
 	tb.hold("bob")
 
 	tb.visit(page+"/?a=1&b=二#/route", "#register") // ensureLogin has left for the login
@@ -196,6 +205,24 @@ func (tb *tab) checkNoComplaint() {
 	for _, problem := range tb.complaints() {
 		if !strings.Contains(problem, "401") {
 			tb.t.Errorf("the browser complains: %s", problem)
+		}
+	}
+}
+
+// The simulator has no console: in dev it takes the pages of all allowed origins.
+func TestJSSDK_DevAcceptsThePagesOfAllowedOrigins(t *testing.T) {
+	p := startDev(t, nil, "WXBRIDGE_RETURN_ORIGINS=http://localhost:5173,https://h5.example.com")
+	for _, page := range []string{p.bridge + "/", "http://localhost:5173/a?b=1&c=2", "https://h5.example.com/"} {
+		h := p.phone("").once(t, "/jssdk/config?url="+url.QueryEscape(page+"#/route"))
+		var question map[string]any
+		if err := json.Unmarshal(h.body, &question); err != nil || h.status != http.StatusOK {
+			t.Fatalf("%v: %s", h, h.body)
+		}
+		question["call"], question["url"] = "config", page
+		var verdict struct{ ErrMsg string }
+		p.control(t, http.MethodPost, "/_simulator/jssdk-config", question, &verdict)
+		if verdict.ErrMsg != "config:ok" {
+			t.Errorf("%s: %s", page, verdict.ErrMsg)
 		}
 	}
 }
