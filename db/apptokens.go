@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// AppTokenStore keeps the tokens of WeChat's apps, sealed by the caller, and
+// AppTokenStore keeps the tokens and tickets of WeChat's apps, sealed by the caller, and
 // lets one process at a time fetch a new one: the others see that it is locked.
 // A lock is a lease, which ends by itself.
 type AppTokenStore interface {

@@ -39,6 +39,8 @@ const (
 	opSecCheck = "wxa/msg_sec_check"
 
 	maxUserText = 2500 // characters
+
+	codeRisky = 87014 // how version 1 said "risky"
 )
 
 // MsgSecCheck asks WeChat about a text (wechat-protocol §8.7, version 2). To check
@@ -63,6 +65,9 @@ func (t *AppTokens) MsgSecCheck(ctx context.Context, text UserText) (Verdict, er
 		return Verdict{}, err
 	}
 	a, err := t.call(ctx, r)
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == codeRisky {
+		return Verdict{Suggest: "risky"}, nil
+	}
 	if err != nil {
 		return Verdict{}, err
 	}

@@ -11,7 +11,7 @@ import (
 
 // weChatAPI is where WeChat is. Clients that share it share its connections.
 func weChatAPI(cfg config.Config, observe func(wechat.Call)) *wechat.API {
-	return &wechat.API{BaseURL: cfg.WeChatAPIURL, OpenURL: cfg.WeChatOpenURL, HTTP: wechat.NewHTTPClient(), Now: time.Now, Observe: observe}
+	return &wechat.API{BaseURL: cfg.WeChatAPIURL, OpenURL: cfg.WeChatOpenURL, MPURL: cfg.WeChatMPURL, HTTP: wechat.NewHTTPClient(), Now: time.Now, Observe: observe}
 }
 
 // clientMaker makes the WeChat clients of apps.

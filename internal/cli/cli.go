@@ -38,19 +38,25 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		PersistentPreRun:  func(*cobra.Command, []string) { started = true },
 	}
 	root.AddCommand(e.serveCommand(), e.devCommand(), e.simulatorCommand(), e.tokenCommand(), e.versionCommand())
-	root.AddCommand(e.keysCommand(), e.fansCommand(), e.webhooksCommand(), e.appTokenCommand())
+	root.AddCommand(e.keysCommand(), e.fansCommand(), e.webhooksCommand(), e.appTokenCommand(), e.menuCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 
 	err := root.ExecuteContext(ctx)
 	var faults config.Faults
+	var coded *exitError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &faults):
 		fmt.Fprintf(stderr, "wxbridge does not start: %s in the configuration\n%v\n", count(len(faults), "fault"), faults)
 		return 2
+	case errors.As(err, &coded):
+		if coded.err != nil {
+			fmt.Fprintf(stderr, "wxbridge: %v\n", coded.err)
+		}
+		return coded.code
 	case !started:
 		fmt.Fprintf(stderr, "wxbridge: %v\nRun 'wxbridge --help' for the commands and 'wxbridge COMMAND --help' for their options.\n", strings.TrimSpace(err.Error()))
 		return 2
@@ -59,6 +65,15 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 1
 	}
 }
+
+// exitError ends a command with a code of its own; without an error inside, everything has been said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d: %v", e.code, e.err) }
+func (e *exitError) Unwrap() error { return e.err }
 
 // env is what a command may touch of the process it runs in.
 type env struct {

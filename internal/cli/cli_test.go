@@ -19,7 +19,7 @@ func TestHelpListsTheCommandsThereAre(t *testing.T) {
 	for line := range strings.Lines(list) {
 		commands = append(commands, strings.Fields(line)[0])
 	}
-	if diff := cmp.Diff([]string{"apptoken", "dev", "fans", "help", "keys", "serve", "simulator", "token", "version", "webhooks"}, commands); diff != "" {
+	if diff := cmp.Diff([]string{"apptoken", "dev", "fans", "help", "keys", "menu", "serve", "simulator", "token", "version", "webhooks"}, commands); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
 	}
 }
@@ -28,7 +28,7 @@ func TestWrongCommandLinesExitWith2(t *testing.T) {
 	for _, row := range []struct{ line, want string }{
 		{"serv", "serve"},
 		{"keys lst", "unknown command"},
-		{"menu push", "unknown command"},
+		{"menu pull", "unknown command"},
 		{"keys rotate now", "unknown command"},
 		{"keys list --all", "--all"},
 		{"token inspekt", "unknown command"},

@@ -105,7 +105,7 @@ func TestLibrariesStayWhereTheyBelong(t *testing.T) {
 		"github.com/spf13/cobra":       {"internal/cli"},
 		"github.com/caarlos0/env/v11":  {"internal/config"},
 		"github.com/joho/godotenv":     {"internal/config"},
-		"github.com/goccy/go-yaml":     {"internal/clients", "internal/config", "internal/webhooks", "wechat/simulator"},
+		"github.com/goccy/go-yaml":     {"internal/clients", "internal/config", "internal/menufile", "internal/webhooks", "wechat/simulator"},
 		"math/rand":                    nil,
 		"math/rand/v2":                 {"wechat/simulator", "wechat", "internal/webhooks"},
 		"net/http/pprof":               nil,
