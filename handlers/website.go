@@ -41,6 +41,9 @@ func (e websiteEntrance) land(ctx context.Context, _ flow, code string) (landing
 	if err != nil {
 		return landing{}, err
 	}
+	if token.Snapshot { // WeChat has none on a desktop, but never is one stored
+		return landing{outcome: landSnapshot}, nil
+	}
 	token, info, err := userInfo(ctx, e.site.Client, token)
 	if err != nil {
 		return landing{}, err

@@ -190,6 +190,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		"/login": {"GET"}, "/login/official-account": {"GET"}, callbackPath: {"GET"}, "/login/register": {"GET"},
 		"/login/refused": {"GET"}, "/login/snapshot": {"GET"}, "/login/cookies-off": {"GET"}, "/logout": {"POST"},
 		"/": {"GET"}, miniLogin: {"POST"}, "/me": {"GET", "PATCH", "DELETE"}, "/me/export": {"GET"},
+		"/login/website": {"GET"}, websiteCallback: {"GET"}, "/wxbridge.js": {"GET"}, "/jssdk.js": {"GET"}, "/jssdk/config": {"GET"},
 		"/.well-known/jwks.json": {"GET"}, "/healthz": {"GET"}, "/readyz": {"GET"},
 	} {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X"} {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -110,5 +112,26 @@ func TestFLW02_APlantedWebsiteCodeLogsNobodyIn(t *testing.T) {
 	}
 	if tr := attacker.open(t, planted); !tr.grants() {
 		t.Errorf("in its own browser the code is worth nothing: %v", tr)
+	}
+}
+
+// A website app of the apps file is chosen by app=, and its callback says so.
+func TestWebsiteAppOfTheAppsFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "apps.yaml")
+	const appID = "wx89abcdef01234567"
+	text := "apps:\n- {alias: club-site, provider: website, appid: " + appID + ", secret: 8f27d3c05ab94e16027cd9e1b35af684, open_account: club}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startDev(t, nil, "WXBRIDGE_APPS_FILE="+file)
+	first, second := p.phone("bob"), p.phone("bob")
+	first.open(t, "/login/website")
+	tr := second.open(t, "/login/website?app=club-site&return_to=/there")
+	if last := tr.last(); last.url.Path != "/there" || len(tr.on(websiteCallback)) != 1 || tr.on(websiteCallback)[0].url.Query().Get("app") != "club-site" {
+		t.Fatalf("%v", tr)
+	}
+	one, two := p.access(t, first.session().access), p.access(t, second.session().access)
+	if two["appid"] != appID || two["provider"] != "website" || one["sub"] == two["sub"] || one["unionid"] == two["unionid"] {
+		t.Errorf("in two open accounts: %v and %v", one, two)
 	}
 }
