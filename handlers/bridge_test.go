@@ -44,6 +44,7 @@ type bridge struct {
 	second   simulator.App // another official account, of no open account
 	mini     simulator.App
 	mini2    simulator.App // another mini program, which no bridge of these tests serves unless it says so
+	site     simulator.App // a website app
 	store    db.Store
 	verifier *jwtauth.Verifier
 	clock    *clock
@@ -120,6 +121,7 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 		TokenTTL: tokenTTL, SessionTTL: sessionTTL, JWKSMaxAge: 10 * time.Minute,
 		OfficialAccounts: []handlers.OfficialAccount{b.officialAccount(handlers.DefaultApp, b.official)},
 		MiniPrograms:     []handlers.MiniProgram{b.miniProgram(handlers.DefaultApp, b.mini)},
+		Websites:         []handlers.Website{b.website(handlers.DefaultApp, b.site)},
 		Store:            b.store, Keys: keys, Revocations: jwtauth.NewRevocationSet(b.clock.Now),
 		Box: box, Pages: pages, Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: b.clock.Now, Dev: true,
 	}
@@ -150,7 +152,7 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 
 func (b *bridge) startSimulator(eventsURL string) {
 	apps := simulator.DevApps("127.0.0.1")
-	b.official, b.mini, b.second = apps[0], apps[1], apps[0]
+	b.official, b.mini, b.site, b.second = apps[0], apps[1], apps[2], apps[0]
 	b.second.AppID, b.second.Secret, b.second.OpenAccount = "wx0123456789abcdef", "another-secret", ""
 	b.mini2 = b.mini
 	b.mini2.AppID, b.mini2.Secret, b.mini2.OpenAccount = "wxfedcba9876543210", "a-third-secret", ""
@@ -177,7 +179,14 @@ func (b *bridge) api() *wechat.API {
 func (b *bridge) officialAccount(alias string, app simulator.App) handlers.OfficialAccount {
 	client, err := wechat.NewOfficial(b.api(), wechat.App{ID: app.AppID, Secret: wechat.Secret(app.Secret)}, wechat.OfficialOptions{})
 	must(b.t, err)
-	return handlers.OfficialAccount{Alias: alias, OpenAccount: "default", Client: client, Tokens: b.tokens(app)}
+	tokens := b.tokens(app)
+	return handlers.OfficialAccount{Alias: alias, OpenAccount: "default", Client: client, Tokens: tokens, Tickets: wechat.NewJSAPITickets(tokens)}
+}
+
+func (b *bridge) website(alias string, app simulator.App) handlers.Website {
+	client, err := wechat.NewWebsite(b.api(), wechat.App{ID: app.AppID, Secret: wechat.Secret(app.Secret)})
+	must(b.t, err)
+	return handlers.Website{Alias: alias, OpenAccount: "default", Client: client}
 }
 
 func (b *bridge) miniProgram(alias string, app simulator.App) handlers.MiniProgram {
@@ -331,7 +340,7 @@ func (w *browser) callback(login string) string {
 		if err != nil {
 			w.t.Fatalf("%s ended with %d: %s", login, p.StatusCode, p.body)
 		}
-		if next.Path == "/callback/official-account" {
+		if strings.HasPrefix(next.Path, "/callback/") {
 			return next.String()
 		}
 		p = w.get(next.String())

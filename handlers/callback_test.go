@@ -475,6 +475,10 @@ func playEveryLogin(t *testing.T, b *bridge) {
 		!strings.Contains(p.body, id) {
 		t.Errorf("mini program: %d %s", p.StatusCode, p.body)
 	}
+	desk := b.desk(person)
+	if p := desk.visit("/login/website"); p.Request.URL.Path != "/" || desk.mustClaims().Subject != id {
+		t.Errorf("the website login ends at %s", p.Request.URL)
+	}
 	// The refresh token's thirty days end at WeChat: the fan with an old profile is asked, and logged in.
 	b.clock.Advance(25 * time.Hour)
 	b.sim.Advance(31 * 24 * time.Hour)

@@ -207,7 +207,7 @@ const loginFailed = "login.failed"
 // failureEvent names the security event that a failure on this route is (LOG-03).
 func failureEvent(route string) string {
 	switch route {
-	case "/callback/official-account", "/miniprogram/login", "/login/ticket":
+	case "/callback/official-account", "/callback/website", "/miniprogram/login", "/login/ticket":
 		return loginFailed
 	case "/logout", "/me", "/miniprogram/phone", "/miniprogram/profile", "/miniprogram/webview-ticket", verifyRoute:
 		return "access.refused"

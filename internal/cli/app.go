@@ -155,6 +155,7 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 		Now:             time.Now,
 		Observe:         meters.requests(),
 		CheckNicknames:  cfg.CheckNickname,
+		JSSDKScript:     jssdkScript(cfg),
 	}
 	if cfg.RateLimit > 0 {
 		hc.RateLimit = ratelimit.New(cfg.RateLimit, ratelimit.DefaultEntries, time.Now)

@@ -77,8 +77,8 @@ func (e *env) showAppTokens(ctx context.Context, cfg config.Config, store db.Sto
 	maker := clientMaker{weChatAPI(cfg, nil), tokenStore{store, box}, e.logger()}
 	lines, known, failed := []appTokenLine{}, false, error(nil)
 	for _, a := range cfg.Apps {
-		if f.app != "" && f.app != a.Alias && f.app != a.ID {
-			continue
+		if a.Provider == config.ProviderWebsite || f.app != "" && f.app != a.Alias && f.app != a.ID {
+			continue // website apps have no app token
 		}
 		known = true
 		line, err := appTokenOf(ctx, maker, a)
@@ -94,7 +94,7 @@ func (e *env) showAppTokens(ctx context.Context, cfg config.Config, store db.Sto
 		lines = append(lines, line)
 	}
 	if !known {
-		return fmt.Errorf("there is no app %s", safeText(f.app))
+		return fmt.Errorf("there is no app %s that has app tokens", safeText(f.app))
 	}
 	if f.asJSON {
 		return errors.Join(writeJSON(e.stdout, map[string]any{"app_tokens": lines}), failed)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -149,7 +150,9 @@ func devEnviron(environ map[string]string, data string) (_ map[string]string, re
 	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
 		delete(environ, config.Prefix+name)
 	}
-	for kind, app := range map[string]simulator.App{"OFFICIAL": devApp(simulator.ProviderOfficialAccount), "MINIPROGRAM": devApp(simulator.ProviderMiniProgram)} {
+	for kind, provider := range map[string]string{"OFFICIAL": simulator.ProviderOfficialAccount, "MINIPROGRAM": simulator.ProviderMiniProgram,
+		"WEBSITE": simulator.ProviderWebsite} {
+		app := devApp(provider)
 		id, secret := config.Prefix+kind+"_APP_ID", config.Prefix+kind+"_APP_SECRET"
 		if environ[id] == "" && environ[secret] == "" && environ[secret+"_FILE"] == "" {
 			environ[id], environ[secret] = app.AppID, app.Secret
@@ -207,29 +210,46 @@ func devApp(provider string) simulator.App {
 // devApps makes the simulator know the apps that the bridge at this address is configured with.
 func devApps(cfg config.Config, bridge string) []simulator.App {
 	apps := simulator.DevApps(cfg.PublicURL.Host)
+	domains := pageDomains(cfg)
 	for i := range apps {
 		switch apps[i].Provider {
 		case simulator.ProviderOfficialAccount:
+			apps[i].JSDomains = domains
 			apps[i].AppID, apps[i].Secret = cfg.Official.ID, cfg.Official.Secret.Reveal()
 			apps[i].Token, apps[i].EncodingAESKey = cfg.Official.Token.Reveal(), cfg.Official.EncodingAESKey.Reveal()
 			apps[i].EventsMode = "" // encrypted, if there is a key
 		case simulator.ProviderMiniProgram:
 			apps[i].AppID, apps[i].Secret = cfg.MiniProgram.ID, cfg.MiniProgram.Secret.Reveal()
+		case simulator.ProviderWebsite:
+			apps[i].AppID, apps[i].Secret = cfg.Website.ID, cfg.Website.Secret.Reveal()
 		}
 	}
 	apps = withEvents(apps, bridge)
 	for _, a := range cfg.Apps {
-		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID {
+		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID || a.ID == cfg.Website.ID {
 			continue
 		}
 		app := simulator.App{Provider: a.Provider, AppID: a.ID, Secret: a.Secret.Reveal(), RedirectDomain: cfg.PublicURL.Host,
 			Token: a.CallbackToken.Reveal(), EncodingAESKey: a.EncodingAESKey.Reveal(), OpenAccount: a.OpenAccount}
 		if a.Provider == config.ProviderOfficialAccount {
 			app.EventsURL = eventsURL(bridge) + "?app=" + a.Alias
+			app.JSDomains = domains
 		}
 		apps = append(apps, app)
 	}
 	return apps
+}
+
+// pageDomains are the hosts of all pages that the bridge may sign, so that the simulator, which has no console, takes them all
+// for JS接口安全域名.
+func pageDomains(cfg config.Config) []string {
+	domains := []string{cfg.PublicURL.Hostname()}
+	for _, origin := range cfg.ReturnOrigins {
+		if u, err := url.Parse(origin); err == nil && !slices.Contains(domains, u.Hostname()) {
+			domains = append(domains, u.Hostname())
+		}
+	}
+	return domains
 }
 
 func urlOf(l net.Listener) string { return "http://" + net.JoinHostPort(hostOf(l), portOf(l)) }

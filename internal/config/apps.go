@@ -10,6 +10,7 @@ import (
 const (
 	ProviderOfficialAccount = "official_account"
 	ProviderMiniProgram     = "mini_program"
+	ProviderWebsite         = "website"
 )
 
 // DefaultApp is the alias of the apps that the environment configures, and the name of the open account of apps that
@@ -19,7 +20,7 @@ const DefaultApp = "default"
 // NamedApp is one of the apps of an instance.
 type NamedApp struct {
 	Alias    string // what app= names it
-	Provider string // ProviderOfficialAccount or ProviderMiniProgram
+	Provider string // ProviderOfficialAccount, ProviderMiniProgram or ProviderWebsite
 	App
 
 	OpenAccount    string // unionids are compared inside it only
@@ -45,6 +46,9 @@ func (c Config) environmentApps() []NamedApp {
 	}
 	if a := c.MiniProgram; a.Configured() {
 		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderMiniProgram, App: a, OpenAccount: DefaultApp})
+	}
+	if a := c.Website; a.Configured() {
+		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderWebsite, App: a, OpenAccount: DefaultApp})
 	}
 	return apps
 }
@@ -140,12 +144,16 @@ var encodingAESKey = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
 
 // apps checks what concerns the apps together.
 func (l *loader) apps(v variables) {
-	official, mini := v.OfficialAppID, v.MiniProgramAppID
-	switch {
-	case official != "" && official == mini:
+	official, mini, website := v.OfficialAppID, v.MiniProgramAppID, v.WebsiteAppID
+	if official != "" && official == mini {
 		l.fault("MINIPROGRAM_APP_ID", "is the appid of the official account too; each app has its own")
-	case official == "" && mini == "" && v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" && v.AppsFile == "" &&
-		!l.has(Prefix+"OFFICIAL_APP_SECRET") && !l.has(Prefix+"MINIPROGRAM_APP_SECRET"):
-		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID or "+Prefix+"APPS_FILE: no app is configured; give the appid and the AppSecret of at least one")
+	}
+	if website != "" && (website == official || website == mini) {
+		l.fault("WEBSITE_APP_ID", "is the appid of another app too; each app has its own, a website app that of open.weixin.qq.com")
+	}
+	none := v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" && v.WebsiteAppSecret == "" && v.AppsFile == "" &&
+		!l.has(Prefix+"OFFICIAL_APP_SECRET") && !l.has(Prefix+"MINIPROGRAM_APP_SECRET") && !l.has(Prefix+"WEBSITE_APP_SECRET")
+	if none && official == "" && mini == "" && website == "" {
+		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID, "+Prefix+"WEBSITE_APP_ID or "+Prefix+"APPS_FILE: no app is configured; give the appid and the AppSecret of at least one")
 	}
 }

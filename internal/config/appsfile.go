@@ -264,12 +264,15 @@ func (r *appsReader) app(e appEntry) NamedApp {
 	}
 	a.ConnectRedirect, a.ForcePopup = r.yes(e, "connect_redirect"), r.yes(e, "force_popup")
 	r.callback(e, &a)
-	if a.Provider == ProviderMiniProgram {
+	if a.Provider == ProviderMiniProgram || a.Provider == ProviderWebsite {
 		for _, name := range appFields[slices.Index(appFields, "callback_token"):] {
 			if e.given(name) && name != "token_api" {
 				r.field(e, name, "is for official accounts only")
 			}
 		}
+	}
+	if a.Provider == ProviderWebsite && e.given("token_api") {
+		r.field(e, "token_api", "is for official accounts and mini programs only: a website app has no app token")
 	}
 	return a
 }
@@ -287,8 +290,8 @@ func (r *appsReader) checkNames(e appEntry, a NamedApp) {
 	default:
 		r.aliases[a.Alias] = here
 	}
-	if a.Provider != ProviderOfficialAccount && a.Provider != ProviderMiniProgram {
-		r.field(e, "provider", "is missing or is neither official_account nor mini_program, which are all that this version knows")
+	if !slices.Contains([]string{ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite}, a.Provider) {
+		r.field(e, "provider", "is missing or is none of official_account, mini_program and website, which are all that this version knows")
 	}
 	switch first, taken := r.appIDs[a.ID]; {
 	case !appID.MatchString(a.ID):

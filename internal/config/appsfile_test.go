@@ -139,8 +139,8 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 		"an alias twice":             {"apps:\n" + shop + "- " + strings.Replace(club, "club", "shop", 1) + "}\n", []string{"6 alias is already that of the app on line 2"}},
 		"the alias of variables":     {"apps:\n- " + strings.Replace(club, "club", "default", 1) + "}\n", []string{"2 alias is already that of an app that variables configure"}},
 		"no provider":                {"apps:\n" + strings.Replace(shop, "provider: official_account", "open_account: a", 1), []string{"2 provider is missing"}},
-		"an unknown provider":        {"apps:\n" + strings.Replace(shop, "official_account", marked, 1), []string{"3 provider is missing or is neither"}},
-		"a provider of later":        {"apps:\n" + strings.Replace(shop, "official_account", "website", 1), []string{"3 provider is missing or is neither official_account nor mini_program"}},
+		"an unknown provider":        {"apps:\n" + strings.Replace(shop, "official_account", marked, 1), []string{"3 provider is missing or is none of"}},
+		"a provider of later":        {"apps:\n" + strings.Replace(shop, "official_account", "wecom", 1), []string{"3 provider is missing or is none of official_account, mini_program and website"}},
 		"no appid":                   {"apps:\n" + strings.Replace(shop, "appid: "+shopID, "open_account: a", 1), []string{"2 appid is missing"}},
 		"a bad appid":                {"apps:\n" + strings.Replace(shop, shopID, "wx5A1D0C77BE4F2390", 1), []string{"4 appid is missing or is not wx"}},
 		"an appid twice":             {"apps:\n" + shop + "- " + strings.Replace(club, clubID, shopID, 1) + "}\n", []string{"6 appid is already that of the app on line 2"}},
@@ -163,6 +163,7 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 		"an AES key without a token": {"apps:\n" + shop + "  encoding_aes_key: " + shopAESKey + "\n", []string{"6 encoding_aes_key is given without callback_token"}},
 		"another token API":          {"apps:\n" + shop + "  token_api: " + marked + "\n", []string{"6 token_api is neither stable nor plain"}},
 		"yes for true":               {"apps:\n" + shop + "  force_popup: yes\n", []string{"6 force_popup is neither true nor false"}},
+		"what a website app has not": {"apps:\n- " + strings.Replace(mini, "mini_program", "website", 1) + ", callback_token: abc, token_api: stable}\n", []string{"2 callback_token is for official accounts only", "2 token_api is for official accounts and mini programs only"}},
 		"events of a mini program":   {"apps:\n- " + mini + ", callback_token: abc, encoding_aes_key: " + shopAESKey + "}\n", []string{"2 callback_token is for official accounts only", "2 encoding_aes_key is for official accounts only"}},
 		"several, in order":          {"apps:\n" + shop + "  x: 1\n- {alias: b}\n- " + marked + "\n- " + strings.Replace(club, "club", "shop", 1) + "}\n", []string{"6 there is a field", "7 provider", "7 appid", "7 secret and", "8 an app is a set", "9 alias is already"}},
 	} {

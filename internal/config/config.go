@@ -35,10 +35,11 @@ type Config struct {
 
 	Official    OfficialApp // zero: not configured
 	MiniProgram App         // zero: not configured
+	Website     App         // zero: not configured
 
 	CheckNickname bool // WeChat is asked about each name that people give themselves in a mini program
 
-	// Apps are all apps: Official and MiniProgram under the alias DefaultApp, then those of AppsFile.
+	// Apps are all apps: Official, MiniProgram and Website under the alias DefaultApp, then those of AppsFile.
 	Apps     []NamedApp
 	AppsFile string // "" has none
 
@@ -128,6 +129,7 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	}
 	c.MiniProgram = l.app("MINIPROGRAM", v.MiniProgramAppID, v.MiniProgramAppSecret)
 	c.CheckNickname = v.MiniProgramCheckNick
+	c.Website = l.app("WEBSITE", v.WebsiteAppID, v.WebsiteAppSecret)
 	l.apps(v)
 	c.AppsFile, c.Apps = v.AppsFile, c.environmentApps()
 	named, files := l.appsFile(v.AppsFile, c.Apps, readFile)

@@ -56,6 +56,8 @@ func (c Config) attrs() []slog.Attr {
 		text("MINIPROGRAM_APP_ID", c.MiniProgram.ID),
 		secret("MINIPROGRAM_APP_SECRET", c.MiniProgram.Secret),
 		slog.Bool(Prefix+"MINIPROGRAM_CHECK_NICKNAME", c.CheckNickname),
+		text("WEBSITE_APP_ID", c.Website.ID),
+		secret("WEBSITE_APP_SECRET", c.Website.Secret),
 		text("APPS_FILE", c.AppsFile),
 		text("JWT_TTL", short(c.JWTTTL)),
 		text("JWT_AUDIENCE", c.JWTAudience),

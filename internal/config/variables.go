@@ -40,6 +40,8 @@ type variables struct {
 	MiniProgramAppID        string `env:"MINIPROGRAM_APP_ID" example:"wxfedcba9876543210"`
 	MiniProgramAppSecret    string `env:"MINIPROGRAM_APP_SECRET" file:"yes" example:"<AppSecret of the mini program>"`
 	MiniProgramCheckNick    bool   `env:"MINIPROGRAM_CHECK_NICKNAME" envDefault:"false" example:"true"`
+	WebsiteAppID            string `env:"WEBSITE_APP_ID" example:"wx89abcdef01234567"`
+	WebsiteAppSecret        string `env:"WEBSITE_APP_SECRET" file:"yes" example:"<AppSecret of the website app>"`
 	AppsFile                string `env:"APPS_FILE" example:"/etc/wxbridge/apps.yaml"`
 
 	JWTTTL         time.Duration `env:"JWT_TTL" envDefault:"2h" example:"2h"`

@@ -210,7 +210,7 @@ func TestScopeAndAppParameters(t *testing.T) {
 		"/login?scope=":                            0,
 		"/login?app=wx0000000000000000":            http.StatusBadRequest,
 		"/login?app=" + p.mini.AppID:               http.StatusBadRequest,
-		"/login/website":                           http.StatusNotFound,
+		"/login/website":                           http.StatusFound,
 		"/login/wecom":                             http.StatusNotFound,
 		"/login/official-account?scope=userinfo":   http.StatusFound,
 		"/login?scope=base&scope=userinfo":         http.StatusBadRequest,

@@ -190,6 +190,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		"/login": {"GET"}, "/login/official-account": {"GET"}, callbackPath: {"GET"}, "/login/register": {"GET"},
 		"/login/refused": {"GET"}, "/login/snapshot": {"GET"}, "/login/cookies-off": {"GET"}, "/logout": {"POST"},
 		"/": {"GET"}, miniLogin: {"POST"}, "/me": {"GET", "PATCH", "DELETE"}, "/me/export": {"GET"},
+		"/login/website": {"GET"}, websiteCallback: {"GET"}, "/wxbridge.js": {"GET"}, "/jssdk.js": {"GET"}, "/jssdk/config": {"GET"},
 		"/.well-known/jwks.json": {"GET"}, "/healthz": {"GET"}, "/readyz": {"GET"},
 	} {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X"} {
@@ -210,7 +211,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 			t.Errorf("%v", h)
 		}
 	}
-	for _, path := range []string{"/nowhere", "/login/", "/me/", "/ME", "/callback", "/callback/website", "/callback/wecom",
+	for _, path := range []string{"/nowhere", "/login/", "/me/", "/ME", "/callback", "/callback/wecom", "/jssdk", "/jssdk/",
 		"/login/ticket", "/miniprogram/phone", "/metrics", "/debug/pprof/", "/.env",
 		"/wxbridge.db", "/static/", "/static/../go.mod", "/_simulator/people", "/index.html", "/.git/config", "/secret",
 		"/.well-known/openid-configuration", "/MP_verify_x.txt", "/%2e%2e/go.mod", "//evil.example/%2f..", "/login%00"} {

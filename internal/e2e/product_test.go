@@ -27,6 +27,7 @@ type product struct {
 	simulator string
 	official  simulator.App
 	mini      simulator.App
+	website   simulator.App
 
 	env []string // of a serve that shares its database with others
 
@@ -87,6 +88,8 @@ func (p *product) serveEnv(address, api string) []string {
 		"WXBRIDGE_OFFICIAL_APP_SECRET=" + p.official.Secret,
 		"WXBRIDGE_MINIPROGRAM_APP_ID=" + p.mini.AppID,
 		"WXBRIDGE_MINIPROGRAM_APP_SECRET=" + p.mini.Secret,
+		"WXBRIDGE_WEBSITE_APP_ID=" + p.website.AppID,
+		"WXBRIDGE_WEBSITE_APP_SECRET=" + p.website.Secret,
 		"WXBRIDGE_WECHAT_API_URL=" + api,
 		"WXBRIDGE_WECHAT_OPEN_URL=" + p.simulator,
 	}
@@ -124,10 +127,12 @@ func (p *product) findApps(t testing.TB, bridge string) {
 			p.official = app
 		case "mini_program":
 			p.mini = app
+		case "website":
+			p.website = app
 		}
 	}
-	if p.official.AppID == "" || p.mini.AppID == "" {
-		t.Fatal("the simulator's dev set lacks an official account or a mini program")
+	if p.official.AppID == "" || p.mini.AppID == "" || p.website.AppID == "" {
+		t.Fatal("the simulator's dev set lacks an official account, a mini program or a website app")
 	}
 }
 

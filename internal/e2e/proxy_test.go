@@ -632,7 +632,8 @@ func bridgeRoutes(t *testing.T, s *stand) {
 	}
 	for path, want := range map[string]int{"/login/cookies-off": 400, "/login/refused": 200, "/login/snapshot": 403,
 		"/callback/official-account": 400, "/me": 401, "/me/export": 401, "/.well-known/jwks.json": 200, "/miniprogram/login": 405,
-		"/static/icon.svg": 200, "/MP_verify_none.txt": 404, "/6ynZPDvfTF.txt": 404} {
+		"/static/icon.svg": 200, "/MP_verify_none.txt": 404, "/6ynZPDvfTF.txt": 404, "/wxbridge.js": 200, "/jssdk.js": 200, "/jssdk/config": 400,
+		"/callback/website": 400} {
 		if h := stranger.once(t, s.layout.bridge+path); h.status != want {
 			t.Errorf("%v, want %d", h, want)
 		}

@@ -41,7 +41,7 @@ func (r *recorder) front(next http.Handler) http.Handler {
 		answer := newAnswer(next, req)
 		var fields map[string]any
 		if json.Unmarshal(answer.body, &fields) == nil {
-			for _, field := range []string{"access_token", "refresh_token", "session_key", "openid", "unionid"} {
+			for _, field := range []string{"access_token", "refresh_token", "session_key", "ticket", "openid", "unionid"} {
 				if v, ok := fields[field].(string); ok && v != "" {
 					r.keep(field, v)
 				}
@@ -107,10 +107,10 @@ func TestWX01_WX03_LOG01_SecretsStayInside(t *testing.T) {
 	driveEverything(t, p, rec)
 
 	secrets := map[string][]string{
-		"app secret":   {p.official.Secret, p.mini.Secret},
+		"app secret":   {p.official.Secret, p.mini.Secret, p.website.Secret},
 		"bridge's own": {sealingSecret},
 	}
-	for _, field := range []string{"code", "js_code", "access_token", "refresh_token", "session_key", "state", "token"} {
+	for _, field := range []string{"code", "js_code", "access_token", "refresh_token", "session_key", "ticket", "state", "token"} {
 		if len(rec.values[field]) == 0 {
 			t.Fatalf("no %s passed by; this test shows nothing", field)
 		}
@@ -136,7 +136,7 @@ func TestWX01_WX03_LOG01_SecretsStayInside(t *testing.T) {
 		checkLogLines(t, log)
 	})
 	t.Run("WX-01 the answers", func(t *testing.T) {
-		for _, kind := range []string{"app secret", "bridge's own", "session_key", "access_token", "refresh_token", "js_code"} {
+		for _, kind := range []string{"app secret", "bridge's own", "session_key", "access_token", "refresh_token", "ticket", "js_code"} {
 			refuse(t, spy.all.String(), kind, secrets[kind])
 		}
 	})
@@ -252,6 +252,13 @@ func driveEverything(t *testing.T, p *product, rec *recorder) {
 			p.api(t, http.MethodPost, miniLogin, "", `{"code":"`+code+`"}`)
 			p.clearFaults(t)
 		}
+	}
+	desktop := p.phone("bob")
+	for range 2 {
+		open(desktop, "/login/website?prompt=login&return_to=/shop%3Ftoken=kept%23x")
+	}
+	for _, page := range []string{p.bridge + "/?code=kept&token=kept#x", "https://evil.example/?code=kept"} {
+		desktop.once(t, "/jssdk/config?url="+url.QueryEscape(page))
 	}
 	ph := p.phone("bob")
 	ph.login(t)
