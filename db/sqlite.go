@@ -188,6 +188,7 @@ type readStatements struct {
 	appToken, fansByUnionID                                          *sql.Stmt
 	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
 	failedDeliveries, stale, dropped                                 *sql.Stmt
+	scan, scanByCode, movedScans                                     *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -216,6 +217,9 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectFailedDeliveries: &s.failedDeliveries,
 		selectStale:            &s.stale,
 		selectDropped:          &s.dropped,
+		selectScan:             &s.scan,
+		selectScanByCode:       &s.scanByCode,
+		selectMovedScans:       &s.movedScans,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -242,6 +246,8 @@ type writeStatements struct {
 	lockAppToken, saveAppToken, unlockAppToken                     *statement
 	insertSeenPush, prunePushes                                    *statement
 	setSubscribed, markProfileStale, withdrawProfile               *statement
+	insertScan, countScans, scan, scanByCode, claimScan            *statement
+	answerScan, spendScan, dropScan, pruneScans, eraseScans        *statement
 
 	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
 	insertDelivery, selectQueued, releaseNext                         *statement
@@ -296,6 +302,16 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		setSubscribed:      &s.setSubscribed,
 		markProfileStale:   &s.markProfileStale,
 		withdrawProfile:    &s.withdrawProfile,
+		insertScan:         &s.insertScan,
+		countScans:         &s.countScans,
+		selectScan:         &s.scan,
+		selectScanByCode:   &s.scanByCode,
+		claimScan:          &s.claimScan,
+		answerScan:         &s.answerScan,
+		spendScan:          &s.spendScan,
+		dropScan:           &s.dropScan,
+		pruneScans:         &s.pruneScans,
+		eraseScans:         &s.eraseScans,
 
 		insertEvent:       &s.insertEvent,
 		selectNewEvents:   &s.newEvents,

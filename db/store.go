@@ -18,6 +18,7 @@ type Store interface {
 	RevocationStore
 	AppTokenStore
 	PushStore
+	ScanStore
 	OutboxStore
 
 	// Ping reports whether the store can read and write right now; the error

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"list", listTests},
 		{"outbox", outboxTests},
 		{"push", pushTests},
+		{"scan", scanTests},
 		{"concurrency", concurrencyTests},
 		{"close", closeTests},
 	} {

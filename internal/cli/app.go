@@ -185,7 +185,7 @@ func (a *app) keepHouse(ctx context.Context) {
 
 // prune takes one bounded step after another, so that logins get their turn between them (REL-09).
 func (a *app) prune(ctx context.Context) error {
-	for _, step := range []func(context.Context) (int, error){a.store.PruneRevocations, a.store.PrunePushes, a.pruneOutbox} {
+	for _, step := range []func(context.Context) (int, error){a.store.PruneRevocations, a.store.PrunePushes, a.store.PruneScans, a.pruneOutbox} {
 		for n := 1; n > 0; {
 			var err error
 			if n, err = step(ctx); err != nil {
