@@ -37,7 +37,7 @@ func TestEverySentenceIsUsedAndEveryUsedOneExists(t *testing.T) {
 	if err != nil || len(files) < 7 {
 		t.Fatalf("%d pages, %v", len(files), err)
 	}
-	for _, file := range append(files, "views.go") { // views.go names the titles
+	for _, file := range append(files, "views.go", "scanviews.go") { // views.go names the titles
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -54,6 +54,9 @@ func TestEverySentenceIsUsedAndEveryUsedOneExists(t *testing.T) {
 	}
 	for _, detail := range details {
 		used["error.detail."+string(detail)+".text"] = true
+	}
+	for _, kind := range scanEnds {
+		used["scan_end."+string(kind)+".title"], used["scan_end."+string(kind)+".text"] = true, true
 	}
 	used["error.detail.provider_not_configured.title"] = true
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(used)), slices.Sorted(maps.Keys(words(t, templates.English)))); diff != "" {
