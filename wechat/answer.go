@@ -152,6 +152,15 @@ func (a answer) id(name string) (string, error) {
 	return id, nil
 }
 
+// object returns a field that is an object itself.
+func (a answer) object(name string) (answer, error) {
+	inner := answer{raw: a.fields[name]}
+	if err := json.Unmarshal(inner.raw, &inner.fields); err != nil || inner.fields == nil {
+		return answer{}, errors.New("the answer's " + name + " is not an object")
+	}
+	return inner, nil
+}
+
 // isVisible reports whether s has only printable ASCII characters other than the
 // space.
 func isVisible(s string) bool {

@@ -3,6 +3,7 @@ package wechat
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,20 @@ const (
 	codeBusy   = -1      // "system error": WeChat's own word for "try again"
 	retryFloor = 100 * time.Millisecond
 )
+
+// setBody makes the call a POST of v. WeChat has refused escapes such as \u0026
+// where they need not be (wechat-protocol §0.1), so nothing is escaped that JSON
+// allows as it is. v is made of our own fields and can be written.
+func (r *call) setBody(v any) error {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return r.busy("the request cannot be written")
+	}
+	r.body = bytes.TrimSuffix(body.Bytes(), []byte("\n"))
+	return nil
+}
 
 // do makes the call and returns the answer, which has no errcode but may
 // still lack what the caller needs. All of it, the repeat included, happens

@@ -31,6 +31,10 @@ var (
 	// ErrForbidden: WeChat refuses this user for good.
 	ErrForbidden = errors.New("wechat: user refused")
 
+	// ErrSession: the user's session_key is not the current one, or the user has
+	// been away too long; the user must call wx.login again.
+	ErrSession = errors.New("wechat: the user's session is over, log in again")
+
 	errCancelled = errors.New("wechat: cancelled by the caller")
 )
 

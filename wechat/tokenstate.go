@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
-// tokenState is what an AppTokens remembers. Each method takes the time once and
+// tokenState is what a TokenSource remembers. Each method takes the time once and
 // does no I/O. Tokens are behind pointers, since fmt asks no methods of what is
 // in unexported fields.
 type tokenState struct {
+	renewAfter time.Duration // of TokenSourceConfig
+
 	mu       sync.Mutex
 	token    *AppToken // nil: none
 	refused  *AppToken // the one that WeChat refused last, not taken back from a store; nil: none
@@ -29,7 +31,7 @@ func (s *tokenState) look(now time.Time) (token AppToken, renew bool, err error)
 		token = *s.token
 	}
 	switch {
-	case token.fresh(now):
+	case s.fresh(token, now):
 		return token, false, nil
 	case !s.failure.holds(now):
 		return token, true, nil
@@ -43,17 +45,28 @@ func (s *tokenState) look(now time.Time) (token AppToken, renew bool, err error)
 func (t AppToken) alive(now time.Time) bool { return t.Value != "" && now.Before(t.ExpiresAt) }
 
 // fresh reports whether it is too early to ask for another. A token of a short
-// life is renewed in its last quarter.
-func (t AppToken) fresh(now time.Time) bool {
-	early := min(renewEarly, t.ExpiresAt.Sub(t.FetchedAt)/4)
-	return t.Value != "" && now.Before(t.ExpiresAt.Add(-early))
+// life is renewed in its last quarter. Where age counts, one from the future,
+// which a clock that was set back leaves behind, has none that could be known.
+func (s *tokenState) fresh(t AppToken, now time.Time) bool {
+	age, life := now.Sub(t.FetchedAt), t.ExpiresAt.Sub(t.FetchedAt)
+	if s.renewAfter > 0 && (age < -renewGrace || age >= s.renewAfter) {
+		return false
+	}
+	return t.Value != "" && age < life-min(renewEarly, life/4)
+}
+
+// overdue reports whether t is so old that it is handed out for want of a new one
+// only.
+func (s *tokenState) overdue(t AppToken, now time.Time) bool {
+	age := now.Sub(t.FetchedAt)
+	return s.renewAfter > 0 && (age < -renewGrace || age >= s.renewAfter+renewGrace)
 }
 
 // accepts reports whether a stored token spares us the fetch.
 func (s *tokenState) accepts(token AppToken, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return token.fresh(now) && !s.refused.is(token.Value)
+	return s.fresh(token, now) && !s.refused.is(token.Value)
 }
 
 func (s *tokenState) keep(token AppToken) {
@@ -68,7 +81,7 @@ func (s *tokenState) failed(err error, now time.Time) {
 	s.failure.add(err, now)
 }
 
-// drop forgets the token if it is the refused one; see AppTokens.Drop.
+// drop forgets the token if it is the refused one; see TokenSource.Drop.
 func (s *tokenState) drop(refused Secret, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
