@@ -44,6 +44,7 @@ type bridge struct {
 	second   simulator.App // another official account, of no open account
 	mini     simulator.App
 	store    db.Store
+	path     string // of the store's file
 	verifier *jwtauth.Verifier
 	clock    *clock
 	log      *lockedBuffer
@@ -103,7 +104,8 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 	public, err := url.Parse(b.url)
 	must(t, err)
 	ctx := context.Background()
-	b.store, err = db.Open(ctx, "sqlite://"+filepath.Join(t.TempDir(), "wxbridge.db"), b.clock.Now)
+	b.path = filepath.Join(t.TempDir(), "wxbridge.db")
+	b.store, err = db.Open(ctx, "sqlite://"+b.path, b.clock.Now)
 	must(t, err)
 	t.Cleanup(func() { _ = b.store.Close() })
 	box, err := seal.New([]byte(strings.Repeat("0123456789abcdef", 2)))

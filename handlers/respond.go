@@ -203,9 +203,9 @@ const loginFailed = "login.failed"
 // failureEvent names the security event that a failure on this route is (LOG-03).
 func failureEvent(route string) string {
 	switch route {
-	case "/callback/official-account", "/miniprogram/login":
+	case "/callback/official-account", "/miniprogram/login", scanRoute + "/finish":
 		return loginFailed
-	case "/logout", "/me", verifyRoute:
+	case "/logout", "/me", verifyRoute, confirmRoute:
 		return "access.refused"
 	}
 	return ""
