@@ -3,7 +3,7 @@ package wechat
 // Explain tells an operator what an errcode of WeChat means and what to do
 // about it, with the place in WeChat's consoles. It knows the codes of the
 // calls in this package and those shown on WeChat's authorize page
-// (wechat-protocol §1, §2, §6, §8.1, §11); ok is false for any other.
+// (wechat-protocol §1 to §4, §6 to §8, §11); ok is false for any other.
 func Explain(code int) (cause, fix string, ok bool) {
 	known, ok := errcodes[code]
 	return known.cause, known.fix, ok
@@ -24,12 +24,15 @@ const (
 	atRights = "WeChat Developer Platform (微信开发者平台, developers.weixin.qq.com) → 我的业务 → the account → 接口管理 → 接口权限与额度; " +
 		"older console: Official Accounts Platform (公众平台, mp.weixin.qq.com) → 设置与开发 → 接口权限"
 	atDomain = "Official Accounts Platform (公众平台, mp.weixin.qq.com) → 设置与开发 → 账号设置 → 功能设置 → 网页授权域名"
+	atLinked = "Official Accounts Platform (公众平台, mp.weixin.qq.com) → 小程序管理 → 关联小程序"
+	atPages  = "Official Accounts Platform (公众平台, mp.weixin.qq.com) → 设置与开发 → 账号设置 → 功能设置 → JS接口安全域名"
 	atNotice = "Official Accounts Platform (公众平台, mp.weixin.qq.com) → 通知中心"
 
 	wait     = "Nothing to set. Calls work again by themselves; if it lasts, look for an outage notice of WeChat's."
 	newCode  = "Nothing to set if it is rare: the user logs in again."
 	newToken = "Nothing to set if it is rare: the app token is renewed. If it repeats, another system fetches tokens of the same app: let it ask this one, or both use stable_token."
 	newLogin = "Nothing to set: the user authorises again."
+	menuFile = "Mend the menu; a menu file is checked before it is sent, so please report a menu that passed."
 	report   = "The request itself is wrong, which no setting cures. Check that the API address points at WeChat and that no proxy changes requests; then report it with the rid of the message."
 )
 
@@ -96,6 +99,41 @@ var errcodes = map[int]errcode{
 	47001: {ErrMisconfigured, "WeChat cannot read the body of the POST.", report},
 	61451: {ErrMisconfigured, "WeChat does not accept a parameter.", report},
 	43003: {ErrMisconfigured, "The call must use https.", "Set the API address to one that begins with https://."},
+
+	// Of mini programs (§8) and QR codes (§7).
+	40129: {ErrMisconfigured, "WeChat does not accept the scene of the text to check.", report},
+	40052: {ErrMisconfigured, "WeChat does not accept the kind of QR code.", report},
+	40053: {ErrMisconfigured, "WeChat does not accept the scene of the QR code, or all permanent ones (100,000) are used up.", report},
+
+	// Of JS-SDK configs, shown by WeChat on the page (§3.3).
+	40048: {ErrMisconfigured, "The host of the page is not listed for the JS-SDK (invalid url domain).", "Enter the host of the page, without scheme and path; every host by itself: " + atPages + "."},
+
+	// Of menus (§4).
+	40007: {ErrMisconfigured, "A media_id in the menu is unknown or not a permanent one.", menuFile},
+	40015: {ErrMisconfigured, "WeChat does not accept the type of a button in the menu.", menuFile},
+	40016: {ErrMisconfigured, "The menu has not 1 to 3 buttons.", menuFile},
+	40017: {ErrMisconfigured, "WeChat does not accept the type of a button in the menu.", menuFile},
+	40018: {ErrMisconfigured, "A button's name is too long (16 bytes) or missing.", menuFile},
+	40019: {ErrMisconfigured, "A button's key is too long (128 bytes) or missing.", menuFile},
+	40020: {ErrMisconfigured, "A button's URL is too long (1024 bytes) or missing.", menuFile},
+	40022: {ErrMisconfigured, "The menu has more than two levels.", menuFile},
+	40023: {ErrMisconfigured, "A button has not 1 to 5 buttons below it.", menuFile},
+	40024: {ErrMisconfigured, "WeChat does not accept the type of a button of the second level.", menuFile},
+	40025: {ErrMisconfigured, "The name of a button of the second level is too long (60 bytes) or missing.", menuFile},
+	40026: {ErrMisconfigured, "The key of a button of the second level is too long (128 bytes) or missing.", menuFile},
+	40027: {ErrMisconfigured, "The URL of a button of the second level is too long (1024 bytes) or missing.", menuFile},
+	40033: {ErrMisconfigured, "The menu has a character, or an escape of one, that menus cannot have.", menuFile},
+	40054: {ErrMisconfigured, "WeChat does not accept the domain of a button's URL.", menuFile},
+	40055: {ErrMisconfigured, "WeChat does not accept the domain of a button's URL.", menuFile},
+	40119: {ErrMisconfigured, "The account may not use a button of this type.", menuFile},
+	40120: {ErrMisconfigured, "The account may not use a button of this type.", menuFile},
+	40155: {ErrMisconfigured, "A button links to the home page of another account, which WeChat forbids.", menuFile},
+	41007: {ErrMisconfigured, "The menu has no buttons.", menuFile},
+	45010: {ErrMisconfigured, "The account has too many menus.", "Delete menus for some users (conditional menus) that are not needed."},
+	45064: {ErrMisconfigured, "The menu has a mini program that is not linked to the account.", "Link it: " + atLinked + "."},
+	46003: {ErrMisconfigured, "The account has no menu.", "Nothing to set: push one."},
+	65316: {ErrMisconfigured, "The menu links to more than 3 domains that are not the account's own.", menuFile},
+	65317: {ErrMisconfigured, "A URL in the menu is not valid.", menuFile},
 
 	// Shown to users on WeChat's authorize page, never sent to us (wechat-protocol §1.1).
 	10003: {ErrMisconfigured, "The host of redirect_uri is not the one configured at WeChat (redirect_uri域名与后台配置不一致).", "Enter the host of the public address, without scheme, port and path: " + atDomain + "."},

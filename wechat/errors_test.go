@@ -140,11 +140,13 @@ func TestErrors_MessagesAreFitForALog(t *testing.T) {
 }
 
 func TestExplain_KnowsTheCodesOfTheseCalls(t *testing.T) {
-	// wechat-protocol §1.1 to §1.4, §2.3, §2.4, §6.1 and §8.1.
+	// wechat-protocol §1.1 to §1.4, §2.3, §2.4, §3.3, §4.1, §6.1, §7.1 and §8.
 	documented := []int{
 		-1, 40001, 40002, 40003, 40013, 40014, 40029, 40030, 40125, 40163, 40164, 40226, 40243, 41001, 41002, 41003, 41004,
 		41008, 41009, 42001, 42002, 42003, 42007, 43001, 43002, 43003, 45009, 45011, 48001, 50001, 50002,
 		89501, 89503, 89506, 89507, 44002, 47001, 48006, 61024,
+		40007, 40015, 40016, 40017, 40018, 40019, 40020, 40022, 40023, 40024, 40025, 40026, 40027, 40033, 40048, 40052, 40053, 40054,
+		40055, 40119, 40120, 40129, 40155, 41007, 45010, 45064, 46003, 61010, 65316, 65317, 87009,
 		10003, 10004, 10005, 10006, 10009, 10010, 10011, 10012, 10013, 10015, 10016,
 	}
 	for _, code := range documented {
@@ -152,7 +154,7 @@ func TestExplain_KnowsTheCodesOfTheseCalls(t *testing.T) {
 			t.Errorf("Explain(%d) = %q, %q, %t", code, cause, fix, ok)
 		}
 	}
-	for _, code := range []int{0, 1, 40015, 99999} {
+	for _, code := range []int{0, 1, 40028, 99999} {
 		if cause, fix, ok := wechat.Explain(code); ok || cause != "" || fix != "" {
 			t.Errorf("Explain(%d) = %q, %q, %t for an unknown code", code, cause, fix, ok)
 		}
@@ -162,6 +164,7 @@ func TestExplain_KnowsTheCodesOfTheseCalls(t *testing.T) {
 func TestExplain_NamesThePlaceInTheConsole(t *testing.T) {
 	places := map[int]string{
 		40125: "开发密钥", 40013: "公众平台", 40164: "API IP白名单", 48001: "接口权限", 10003: "网页授权域名", 45009: "接口权限与额度",
+		40048: "JS接口安全域名", 45064: "关联小程序",
 	}
 	for code, place := range places {
 		if _, fix, _ := wechat.Explain(code); !strings.Contains(fix, place) {

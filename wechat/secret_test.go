@@ -2,12 +2,14 @@ package wechat_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"wxbridge/wechat"
 )
@@ -34,6 +36,21 @@ func TestWX01_SecretsDoNotPrint(t *testing.T) {
 	if err != nil || token.Value.Reveal() != value {
 		t.Fatalf("got %v, %v", token, err)
 	}
+	website, err := wechat.NewWebsite(api, app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tickets, err := wechat.NewTickets(wechat.TicketConfig{Key: "jsapi:" + appID, Op: "cgi-bin/ticket/getticket", FetchTimeout: time.Second,
+		Fetch: func(context.Context) (wechat.Ticket, error) {
+			return wechat.Ticket{Value: value, FetchedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ticket, err := tickets.Ticket(t.Context())
+	if err != nil || ticket.Value.Reveal() != value {
+		t.Fatalf("got %v, %v", ticket, err)
+	}
 	carriers := map[string]any{
 		"a secret":            s,
 		"a pointer to one":    &s,
@@ -49,6 +66,11 @@ func TestWX01_SecretsDoNotPrint(t *testing.T) {
 		"an app token":        token,
 		"a source of them":    tokens,
 		"its value also":      *tokens,
+		"a website":           website,
+		"its value again":     *website,
+		"a ticket":            ticket,
+		"a source of tickets": tickets,
+		"its value, at last":  *tickets,
 	}
 	for name, carrier := range carriers {
 		t.Run(name, func(t *testing.T) {

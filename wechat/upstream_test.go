@@ -99,6 +99,15 @@ func newMiniProgram(t testing.TB, api *wechat.API) *wechat.MiniProgram {
 	return m
 }
 
+func newWebsite(t testing.TB, api *wechat.API) *wechat.Website {
+	t.Helper()
+	w, err := wechat.NewWebsite(api, wechat.App{ID: appID, Secret: secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
 func newAppTokens(t testing.TB, api *wechat.API, o wechat.AppTokenOptions) *wechat.AppTokens {
 	t.Helper()
 	tokens, err := wechat.NewAppTokens(api, wechat.App{ID: appID, Secret: secret}, o)
@@ -121,15 +130,38 @@ func userToken() wechat.UserToken {
 
 // calls are all calls of the package, for what must hold for each of them.
 func calls(t testing.TB, api *wechat.API) []namedCall {
-	o, m := newOfficial(t, api), newMiniProgram(t, api)
+	o, m, w := newOfficial(t, api), newMiniProgram(t, api), newWebsite(t, api)
 	stable, rotating := newAppTokens(t, api, wechat.AppTokenOptions{}), newAppTokens(t, api, wechat.AppTokenOptions{Rotating: true})
 	return []namedCall{
 		{"sns/oauth2/access_token", true, func() error { _, err := o.Exchange(t.Context(), code); return err }},
 		{"sns/oauth2/refresh_token", false, func() error { _, err := o.Refresh(t.Context(), userToken().RefreshToken); return err }},
 		{"sns/userinfo", false, func() error { _, err := o.UserInfo(t.Context(), userToken(), "zh_CN"); return err }},
+		{"sns/oauth2/access_token", true, func() error { _, err := w.Exchange(t.Context(), code); return err }},
 		{"sns/jscode2session", true, func() error { _, err := m.Login(t.Context(), code); return err }},
 		{"cgi-bin/stable_token", false, func() error { _, err := stable.Token(t.Context()); return err }},
 		{"cgi-bin/token", false, func() error { _, err := rotating.Token(t.Context()); return err }},
+	}
+}
+
+// appCalls are all calls that go with an app token.
+func appCalls(t testing.TB, api *wechat.API) []namedCall {
+	tokens := newAppTokens(t, api, wechat.AppTokenOptions{})
+	return []namedCall{
+		{"cgi-bin/user/info", false, func() error { _, err := tokens.Follower(t.Context(), openID); return err }},
+		{"cgi-bin/ticket/getticket", false, func() error { _, err := wechat.NewJSAPITickets(tokens).Ticket(t.Context()); return err }},
+		{"cgi-bin/qrcode/create", false, func() error { _, err := tokens.CreateQRCode(t.Context(), code, time.Minute); return err }},
+		{"cgi-bin/menu/get", false, func() error { _, err := tokens.Menu(t.Context()); return err }},
+		{"cgi-bin/get_current_selfmenu_info", false, func() error { _, err := tokens.CurrentMenu(t.Context()); return err }},
+		{"cgi-bin/menu/create", false, func() error {
+			return tokens.CreateMenu(t.Context(), []wechat.MenuButton{{Type: "click", Name: "a", Key: "b"}})
+		}},
+		{"cgi-bin/menu/delete", false, func() error { return tokens.DeleteMenu(t.Context()) }},
+		{"wxa/checksession", false, func() error { return tokens.CheckSession(t.Context(), openID, sampleKey) }},
+		{"wxa/msg_sec_check", false, func() error {
+			_, err := tokens.MsgSecCheck(t.Context(), wechat.UserText{OpenID: openID, Scene: wechat.TextProfile, Content: code})
+			return err
+		}},
+		{"wxa/business/getuserphonenumber", true, func() error { _, err := tokens.PhoneNumber(t.Context(), code, openID); return err }},
 	}
 }
 
@@ -149,6 +181,7 @@ func sentinels() map[string]error {
 		"ErrInvalidToken":        wechat.ErrInvalidToken,
 		"ErrInvalidRefreshToken": wechat.ErrInvalidRefreshToken,
 		"ErrForbidden":           wechat.ErrForbidden,
+		"ErrSession":             wechat.ErrSession,
 	}
 }
 
