@@ -142,6 +142,8 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 		TrustedProxies:  cfg.TrustedProxies,
 		DomainFiles:     cfg.DomainFiles,
 		ProfilePolicy:   handlers.ProfilePolicy{Never: cfg.ProfilePolicy.Never, MaxAge: cfg.ProfilePolicy.MaxAge},
+		DesktopLogin:    handlers.DesktopLogin(cfg.DesktopLogin),
+		WebsiteApps:     cfg.WebsiteNames(),
 		PrivacyURL:      cfg.PrivacyURL,
 		TermsURL:        cfg.TermsURL,
 		TokenTTL:        cfg.JWTTTL,
