@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -169,9 +168,7 @@ func (s *Server) scanLoginPage(c *gin.Context, request loginRequest, f flow, sca
 
 // questionURL is where the phone is asked about a scan.
 func (s *Server) questionURL(code string) string {
-	link := s.cfg.PublicURL.JoinPath(confirmRoute)
-	link.RawQuery = url.Values{"scan": {code}}.Encode()
-	return link.String()
+	return s.cfg.PublicURL.String() + questionPath(code)
 }
 
 // handleOf names a scan in the addresses that the page of its own browser asks: the part of its cookie's name. It is worth

@@ -577,6 +577,22 @@ func TestScanPage(t *testing.T) {
 	}
 }
 
+func TestScanQuestionInTheOtherLanguage(t *testing.T) {
+	b := newBridge(t, direct)
+	phone, desk := b.browser("bob"), b.computer().startScan("")
+	phone.register()
+	other := regexp.MustCompile(`id="lang" [^>]*href="([^"]+)"`)
+	p := phone.question(desk.scan)
+	switched := phone.visit(html.UnescapeString(other.FindStringSubmatch(p.body)[1]))
+	if !switched.asks() || switched.Header.Get("Content-Language") == p.Header.Get("Content-Language") {
+		t.Errorf("%d in %s", switched.StatusCode, switched.Header.Get("Content-Language"))
+	}
+	end := phone.answer(switched, "confirm")
+	if again := phone.visit(html.UnescapeString(other.FindStringSubmatch(end.body)[1])); again.StatusCode != http.StatusOK {
+		t.Errorf("after the answer: %d", again.StatusCode)
+	}
+}
+
 func TestSRV04_ScansOfOneAddressAreBounded(t *testing.T) {
 	b := newBridge(t, direct)
 	for range 200 {

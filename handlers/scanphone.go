@@ -74,7 +74,7 @@ func (s *Server) askScan(c *gin.Context) error {
 		return err
 	}
 	if s.browserOf(c.Request) != browserWeChat {
-		return s.page(c, http.StatusOK, templates.ScanEnd{Kind: templates.ScanElsewhere})
+		return s.page(c, http.StatusOK, templates.ScanEnd{Kind: templates.ScanElsewhere, SelfURL: questionPath(p["scan"])})
 	}
 	q, end, err := s.question(c, p["scan"])
 	switch {
@@ -85,10 +85,11 @@ func (s *Server) askScan(c *gin.Context) error {
 	case end == templates.ScanTaken && p["again"] != "1": // by this phone's earlier owner, perhaps
 		return s.loginForQuestion(c, q.scan, false)
 	case end != "":
-		return s.scanEnd(c, end)
+		return s.scanEnd(c, end, p["scan"])
 	}
 	view := templates.ScanConfirm{Code: q.scan.Code, FormToken: s.formToken(q.claims.SessionID), Site: s.cfg.PublicURL.Host,
-		Nickname: q.fan.Nickname, Browser: q.scan.Browser, Address: q.scan.Address, SameNet: q.scan.Address == s.clientOf(c), StartedAt: q.scan.CreatedAt}
+		Nickname: q.fan.Nickname, Browser: q.scan.Browser, Address: q.scan.Address, SameNet: q.scan.Address == s.clientOf(c), StartedAt: q.scan.CreatedAt,
+		SelfURL: questionPath(q.scan.Code)}
 	return s.page(c, http.StatusOK, view)
 }
 
@@ -157,8 +158,7 @@ func (s *Server) loginForQuestion(c *gin.Context, scan db.Scan, again bool) erro
 	if err != nil {
 		return err
 	}
-	back := confirmRoute + "?" + url.Values{"scan": {scan.Code}, "again": {"1"}}.Encode()
-	q := loginQuery(account.Alias, back, wechat.Scope(scan.Scope))
+	q := loginQuery(account.Alias, questionPath(scan.Code)+"&again=1", wechat.Scope(scan.Scope))
 	q.Set("prompt", "login")
 	return redirect(c, "/login/official-account?"+q.Encode())
 }
@@ -187,7 +187,7 @@ func (s *Server) takeScanAnswer(c *gin.Context) error {
 	case err != nil:
 		return err
 	case end != "":
-		return s.scanEnd(c, end)
+		return s.scanEnd(c, end, p["scan"])
 	}
 	return s.settleScan(c, q, p["answer"] == "confirm")
 }
@@ -210,19 +210,27 @@ func (s *Server) settleScan(c *gin.Context, q question, confirm bool) error {
 	scan, err := s.cfg.Store.AnswerScan(ctx, q.scan.Code, q.claims.OpenID, confirm, at)
 	switch {
 	case isNotFound(err):
-		return s.scanEnd(c, templates.ScanExpired)
+		return s.scanEnd(c, templates.ScanExpired, q.scan.Code)
 	case err != nil:
 		return err
 	}
 	s.scans.wake()
 	recordOf(c).noteEvent("scan."+string(scan.State), slog.LevelInfo, slog.String("fan", q.fan.ID))
-	return s.scanEnd(c, endOf(scan.State))
+	return s.scanEnd(c, endOf(scan.State), q.scan.Code)
 }
 
-func (s *Server) scanEnd(c *gin.Context, kind templates.ScanEndKind) error {
+// questionPath is the address of the question among our own. What cannot be a code is left out of it.
+func questionPath(code string) string {
+	if !isScanCode(code) {
+		return confirmRoute
+	}
+	return confirmRoute + "?" + url.Values{"scan": {code}}.Encode()
+}
+
+func (s *Server) scanEnd(c *gin.Context, kind templates.ScanEndKind, code string) error {
 	status := http.StatusOK
 	if kind == templates.ScanExpired || kind == templates.ScanTaken {
 		status = http.StatusBadRequest
 	}
-	return s.page(c, status, templates.ScanEnd{Kind: kind})
+	return s.page(c, status, templates.ScanEnd{Kind: kind, SelfURL: questionPath(code)})
 }

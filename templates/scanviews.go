@@ -26,11 +26,13 @@ type ScanConfirm struct {
 	Address   string // its network address; "" is not known
 	SameNet   bool   // the phone has that address too
 	StartedAt time.Time
+	SelfURL   string // path and query of this page, as of ScanLogin
 }
 
 // ScanEnd tells the phone how a scan ended.
 type ScanEnd struct {
-	Kind ScanEndKind // an unknown one reads as ScanExpired
+	Kind    ScanEndKind // an unknown one reads as ScanExpired
+	SelfURL string      // path and query of this page, as of ScanLogin
 }
 
 // ScanEndKind is how a scan ended for the phone.
@@ -58,7 +60,9 @@ func (s ScanEnd) titles() []string {
 	return []string{"scan_end." + string(s.Kind) + ".title", "scan_end.expired.title"}
 }
 
-func (s ScanLogin) self() string { return s.SelfURL }
+func (s ScanLogin) self() string   { return s.SelfURL }
+func (s ScanConfirm) self() string { return s.SelfURL }
+func (s ScanEnd) self() string     { return s.SelfURL }
 
 // Started is StartedAt for machines, StartedText for people, until the page's script has put it into their own time.
 func (s ScanConfirm) Started() string     { return s.StartedAt.UTC().Format(time.RFC3339) }
