@@ -39,11 +39,10 @@ type Scan struct {
 	ExpiresAt   time.Time // it is gone then, whatever its state
 }
 
-// ScanLimits bound the scans that are open at a time, in all processes together.
-// Spent ones count until they expire.
+// ScanLimits bound the scans that are kept at a time, by all processes together.
 type ScanLimits struct {
 	Total      int
-	PerNetwork int
+	PerNetwork int // of those that have not ended
 }
 
 var (
@@ -101,7 +100,8 @@ const (
 	insertScan = `INSERT INTO scans (` + scanColumns + `)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', '', 0, ?8, ?9)`
 
-	countScans       = `SELECT count(*), count(*) FILTER (WHERE network = ?1) FROM scans WHERE expires_at > ?2`
+	countScans = `SELECT count(*), count(*) FILTER (WHERE network = ?1 AND state NOT IN ('declined', 'spent'))
+FROM scans WHERE expires_at > ?2`
 	selectScan       = `SELECT ` + scanColumns + ` FROM scans WHERE id = ?1 AND expires_at > ?2`
 	selectScanByCode = `SELECT ` + scanColumns + ` FROM scans WHERE code = ?1 AND expires_at > ?2`
 	selectMovedScans = `SELECT id, state FROM scans WHERE state <> 'waiting' AND expires_at > ?1`

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/http"
 	"slices"
 
 	"github.com/gin-gonic/gin"
@@ -21,7 +22,7 @@ const (
 func (s *Server) loginDesktop(c *gin.Context, request loginRequest) error {
 	choice := s.cfg.DesktopLogin
 	if choice == "" || choice == DesktopAuto {
-		choice = s.desktopChoice(request.app)
+		choice = s.desktopChoice(c.Request, request.app)
 	}
 	switch choice {
 	case DesktopWebsite:
@@ -32,11 +33,13 @@ func (s *Server) loginDesktop(c *gin.Context, request loginRequest) error {
 	return s.scanPage(c, request)
 }
 
-// desktopChoice takes an account for DesktopScan by itself only if it takes pushes: its codes are then the account's own, and
+// desktopChoice leaves a phone the login address to open in WeChat: it cannot scan its own screen. It takes an account for DesktopScan by itself only if it takes pushes: its codes are then the account's own, and
 // whoever scans one comes to follow it.
-func (s *Server) desktopChoice(app string) DesktopLogin {
+func (s *Server) desktopChoice(r *http.Request, app string) DesktopLogin {
 	account, err := s.officialAccount(app)
 	switch {
+	case err == nil && isPhone(r.UserAgent()):
+		return DesktopQRCode
 	case slices.Contains(s.cfg.WebsiteApps, app):
 		return DesktopWebsite
 	case err == nil && account.Callback != nil:

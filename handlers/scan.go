@@ -70,7 +70,9 @@ func (s *Server) loginScan(c *gin.Context) error {
 			return err
 		}
 		s.clearFlow(c, s.flowName(f.State))
-		open = false
+	}
+	if p["new"] == "1" {
+		return redirect(c, scanRoute+"?"+request.query().Encode()) // where a reload keeps the code
 	}
 	if !open {
 		if f, scan, err = s.startScan(c, account, request); err != nil {

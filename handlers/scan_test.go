@@ -665,3 +665,24 @@ func waitUntil(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+func TestScanTellsBrowsersApart(t *testing.T) {
+	b := newBridge(t, direct)
+	for agent, want := range map[string]string{
+		firefox: "Firefox · Windows",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36":               "Chrome · Windows",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0": "Edge · Windows",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Safari/605.1.15":         "Safari · macOS",
+		"Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36":                "Chrome · ChromeOS",
+		"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 OPR/120.0.0.0":           "Opera · Linux",
+		"curl/8.15.0": "curl",
+		"You have won! Tap the green button <b>now</b>": "",
+		strings.Repeat("x", 600) + " Firefox/140.0":     "",
+	} {
+		computer := b.computer()
+		computer.agent = agent
+		if got := computer.startScan("").scan.Browser; got != want {
+			t.Errorf("%.60s is %q, want %q", agent, got, want)
+		}
+	}
+}

@@ -88,7 +88,7 @@ func (s *Server) askScan(c *gin.Context) error {
 		return s.scanEnd(c, end, p["scan"])
 	}
 	view := templates.ScanConfirm{Code: q.scan.Code, FormToken: s.formToken(q.claims.SessionID), Site: s.cfg.PublicURL.Host,
-		Nickname: q.fan.Nickname, Browser: q.scan.Browser, Address: q.scan.Address, SameNet: q.scan.Address == s.clientOf(c), StartedAt: q.scan.CreatedAt,
+		Nickname: q.fan.Nickname, Browser: q.scan.Browser, Address: q.scan.Address, StartedAt: q.scan.CreatedAt,
 		SelfURL: questionPath(q.scan.Code)}
 	return s.page(c, http.StatusOK, view)
 }

@@ -293,6 +293,11 @@ func TestDesktopLoginChoosesByConfiguration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBridge(t, c.change...)
+			phone := b.computer()
+			phone.agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1"
+			if p := phone.get("/login?app=default"); strings.Contains(name, "an account with") && p.StatusCode != http.StatusOK {
+				t.Errorf("a phone outside WeChat is to scan its own screen: %d", p.StatusCode)
+			}
 			p := b.computer().get("/login?prompt=login&scope=userinfo&return_to=/a%3Fb%3D1%26c&app=" + c.app)
 			if c.want == code {
 				if p.StatusCode != http.StatusOK || !strings.Contains(p.body, `id="url"`) {

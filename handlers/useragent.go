@@ -25,6 +25,12 @@ func browserName(userAgent string) string {
 	return browser + " · " + system
 }
 
+// isPhone tells a phone's or small tablet's browser from a computer's.
+func isPhone(userAgent string) bool {
+	agent := strings.ToLower(userAgent[:min(len(userAgent), maxUserAgent)])
+	return firstFound(agent, [][2]string{{"android", "phone"}, {"iphone", "phone"}, {"ipod", "phone"}, {"mobile", "phone"}}) != ""
+}
+
 func firstFound(text string, names [][2]string) string {
 	for _, name := range names {
 		if strings.Contains(text, name[0]) {

@@ -24,7 +24,6 @@ type ScanConfirm struct {
 	Nickname  string // whom it will be logged in as; "" of a guest
 	Browser   string // the computer's, such as "Firefox · Windows"; "" is not known
 	Address   string // its network address; "" is not known
-	SameNet   bool   // the phone has that address too
 	StartedAt time.Time
 	SelfURL   string // path and query of this page, as of ScanLogin
 }

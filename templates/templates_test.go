@@ -45,7 +45,7 @@ func everyPage(t *testing.T) map[string]templates.View {
 		"scan login":                      templates.ScanLogin{QR: code, Handle: "ABCDEFGH", NewURL: "/login/scan?new=1", SelfURL: "/login/scan?return_to=%2Fa"},
 		"scan login that asks itself":     templates.ScanLogin{QR: code, Direct: true, Scanned: true, Handle: "ABCDEFGH", NewURL: "/login/scan?new=1"},
 		"scan confirm": templates.ScanConfirm{Code: "C0DE", FormToken: "t0ken", Site: "login.example.com", Nickname: "小明", Browser: "Firefox · Windows",
-			Address: "2001:db8:1234:5678:9abc:def0:1234:5678", SameNet: true, StartedAt: time.Date(2031, 12, 31, 23, 59, 58, 0, time.UTC)},
+			Address: "2001:db8:1234:5678:9abc:def0:1234:5678", StartedAt: time.Date(2031, 12, 31, 23, 59, 58, 0, time.UTC)},
 		"scan confirm of little": templates.ScanConfirm{Code: "C0DE", FormToken: "t0ken", Site: "login.example.com"},
 		"scan that is unknown":   templates.ScanEnd{Kind: "imaginary"},
 		"home signed in":         templates.Home{IDCookieName: "wxbridge_id", FormToken: "t0ken", SignedIn: true, ImageHosts: []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn"}},

@@ -124,8 +124,15 @@ var scanTests = []test{
 		f.is("given up", f.DropScan(f.Context(), "id-1"), nil)
 		f.is("given up twice", f.DropScan(f.Context(), "id-1"), nil)
 		f.is("its place is free", start("6", "a"), nil)
+		f.is("full again", start("7", "a"), db.ErrTooManyOfNetwork)
+		f.claimScan("2", "oAlice", time.Second)
+		f.answerScan("2", "oAlice", false)
+		f.is("one that has ended still takes its place of all", start("7", "a"), db.ErrTooManyScans)
+		f.is("given up", f.DropScan(f.Context(), "id-4"), nil)
+		f.is("but not of its network", start("7", "a"), nil)
+		f.is("full", start("8", "a"), db.ErrTooManyOfNetwork)
 		f.clock.advance(scanLife)
-		f.is("so are those of the expired", start("7", "a"), nil)
+		f.is("so are those of the expired", start("8", "a"), nil)
 		f.same("and they are gone", f.pruneScans(), 0)
 	}},
 
