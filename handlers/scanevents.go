@@ -38,22 +38,22 @@ func (s *Server) scanEvents(c *gin.Context) error {
 		return errNoStream
 	}
 	defer s.scans.leave(stream)
-	state, left, err := s.scanNow(c, stream.id)
+	step, left, err := s.scanNow(c, stream.id)
 	if err != nil {
 		return err // while the answer can still say so
 	}
 	out := openEventStream(c)
 	for told := ""; ; {
-		if err == nil && state != told {
-			if out.send("event: state\ndata: "+state) != nil || endsStream(state) {
+		if err == nil && step != told {
+			if out.send("event: state\ndata: "+step) != nil || endsStream(step) {
 				return nil
 			}
-			told = state
+			told = step
 		}
 		if !s.awaitScan(c, out, stream, left) {
 			return nil
 		}
-		state, left, err = s.scanNow(c, stream.id)
+		step, left, err = s.scanNow(c, stream.id)
 	}
 }
 
@@ -77,7 +77,7 @@ func (s *Server) awaitScan(c *gin.Context, out eventStream, stream *scanStream, 
 }
 
 // scanNow is what the page is told of a scan, and when to look at it again at the latest.
-func (s *Server) scanNow(c *gin.Context, id string) (state string, left time.Duration, err error) {
+func (s *Server) scanNow(c *gin.Context, id string) (step string, left time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), scanLookTime)
 	defer cancel()
 	scan, err := s.cfg.Store.Scan(ctx, id)
@@ -91,8 +91,8 @@ func (s *Server) scanNow(c *gin.Context, id string) (state string, left time.Dur
 }
 
 // endsStream reports whether nothing comes after the state that the page could wait for.
-func endsStream(state string) bool {
-	return state != string(db.ScanWaiting) && state != string(db.ScanScanned)
+func endsStream(step string) bool {
+	return step != string(db.ScanWaiting) && step != string(db.ScanScanned)
 }
 
 // eventStream is an answer of server-sent events (WHATWG HTML §9.2).

@@ -135,20 +135,20 @@ func (w *scanWatch) tell(states map[string]db.ScanState, err error) {
 	}
 	w.failing = false
 	for id, streams := range w.waiting {
-		state, moved := states[id]
+		step, moved := states[id]
 		if !moved {
 			continue
 		}
 		for _, stream := range streams {
-			if stream.last == state {
+			if stream.last == step {
 				continue
 			}
-			stream.last = state
+			stream.last = step
 			select { // the latest counts
 			case <-stream.moved:
 			default:
 			}
-			stream.moved <- state
+			stream.moved <- step
 		}
 	}
 }
