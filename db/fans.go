@@ -181,6 +181,7 @@ func (tx *transaction) eraseFan(id string, cut, until, now time.Time) ([]string,
 	for _, erased := range ids {
 		tx.addRevocation(Revocation{Kind: RevokedSubject, Value: erased, Before: cut, ExpiresAt: until})
 	}
+	tx.exec(tx.stmts.eraseScans, ids[0]) // while the identities tell whose they are
 	tx.exec(tx.stmts.deleteAliases, ids[0])
 	tx.exec(tx.stmts.deleteIdentities, ids[0])
 	if err := tx.exec(tx.stmts.deleteFan, ids[0]); err != nil {

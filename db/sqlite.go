@@ -205,6 +205,7 @@ type readStatements struct {
 	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
 	failedDeliveries, stale, dropped                                 *sql.Stmt
 	spent                                                            *sql.Stmt
+	scan, scanByCode, movedScans                                     *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -234,6 +235,9 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectStale:            &s.stale,
 		selectDropped:          &s.dropped,
 		selectSpent:            &s.spent,
+		selectScan:             &s.scan,
+		selectScanByCode:       &s.scanByCode,
+		selectMovedScans:       &s.movedScans,
 	} {
 		if *place, err = readers.PrepareContext(ctx, text); err != nil {
 			return s, readError(ctx, err)
@@ -261,6 +265,8 @@ type writeStatements struct {
 	insertSeenPush, prunePushes                                    *statement
 	setSubscribed, markProfileStale, withdrawProfile               *statement
 	insertSpent, pruneSpent                                        *statement
+	insertScan, countScans, scan, scanByCode, claimScan            *statement
+	answerScan, spendScan, dropScan, pruneScans, eraseScans        *statement
 
 	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
 	insertDelivery, selectQueued, releaseNext                         *statement
@@ -317,6 +323,16 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		withdrawProfile:    &s.withdrawProfile,
 		insertSpent:        &s.insertSpent,
 		pruneSpent:         &s.pruneSpent,
+		insertScan:         &s.insertScan,
+		countScans:         &s.countScans,
+		selectScan:         &s.scan,
+		selectScanByCode:   &s.scanByCode,
+		claimScan:          &s.claimScan,
+		answerScan:         &s.answerScan,
+		spendScan:          &s.spendScan,
+		dropScan:           &s.dropScan,
+		pruneScans:         &s.pruneScans,
+		eraseScans:         &s.eraseScans,
 
 		insertEvent:       &s.insertEvent,
 		selectNewEvents:   &s.newEvents,

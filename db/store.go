@@ -18,6 +18,7 @@ type Store interface {
 	RevocationStore
 	AppTokenStore
 	PushStore
+	ScanStore
 	OutboxStore
 	SpentStore
 

@@ -46,6 +46,7 @@ type bridge struct {
 	mini2    simulator.App // another mini program, which no bridge of these tests serves unless it says so
 	site     simulator.App // a website app
 	store    db.Store
+	path     string // of the store's file
 	verifier *jwtauth.Verifier
 	clock    *clock
 	log      *lockedBuffer
@@ -105,7 +106,8 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 	public, err := url.Parse(b.url)
 	must(t, err)
 	ctx := context.Background()
-	b.store, err = db.Open(ctx, "sqlite://"+filepath.Join(t.TempDir(), "wxbridge.db"), b.clock.Now)
+	b.path = filepath.Join(t.TempDir(), "wxbridge.db")
+	b.store, err = db.Open(ctx, "sqlite://"+b.path, b.clock.Now)
 	must(t, err)
 	t.Cleanup(func() { _ = b.store.Close() })
 	box, err := seal.New([]byte(strings.Repeat("0123456789abcdef", 2)))

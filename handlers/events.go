@@ -63,12 +63,20 @@ func (s *Server) takeEvent(c *gin.Context) error {
 		return refusedPush(c, err)
 	}
 	push := incoming(account, message)
-	asked := s.cfg.Reply != nil && push.answerable()
+	code, scanned := scannedCode(message) // of our own login, which no backend can answer
+	asked := s.cfg.Reply != nil && push.answerable() && !scanned
 	result, err := s.storePush(ctx, push, asked)
 	if err != nil {
 		return err
 	}
 	s.logPush(recordOf(c), push, result)
+	if scanned {
+		reply, err := s.answerScan(ctx, account, push, code)
+		if err != nil {
+			return err
+		}
+		return plainText(c, message.ContentType(), reply)
+	}
 	if result.Duplicate || !asked {
 		return plainText(c, "text/plain; charset=utf-8", []byte(wechat.CallbackSuccess))
 	}

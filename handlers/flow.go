@@ -39,6 +39,9 @@ type flow struct {
 
 	// Openid of a follower, as the silent login before the register page has learned. It says nothing of anybody else.
 	Follower string `json:"f,omitempty"`
+
+	// What the code of a scan says, if WeChat made it.
+	Shows string `json:"q,omitempty"`
 }
 
 type outcome string

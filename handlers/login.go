@@ -22,6 +22,15 @@ type loginRequest struct {
 	force    bool // prompt=login: ask WeChat even if already logged in
 }
 
+// query is the query of a link to one of our login routes that asks for the same.
+func (r loginRequest) query() url.Values {
+	q := loginQuery(r.app, r.returnTo, r.scope)
+	if r.force {
+		q.Set("prompt", "login")
+	}
+	return q
+}
+
 // login picks the provider that the browser can log in with.
 func (s *Server) login(c *gin.Context) error {
 	request, err := s.loginRequest(c)
@@ -37,7 +46,7 @@ func (s *Server) login(c *gin.Context) error {
 	case browserWeCom:
 		return errNotConfigured
 	}
-	return s.scanPage(c, request)
+	return s.loginDesktop(c, request)
 }
 
 func (s *Server) loginRequest(c *gin.Context) (loginRequest, error) {

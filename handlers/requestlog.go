@@ -47,6 +47,9 @@ type record struct {
 	line     [8]slog.Attr // room for what every line says
 }
 
+// Unwrap lets http.ResponseController reach the connection.
+func (r *record) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
 func recordOf(c *gin.Context) *record { return c.Writer.(*record) }
 
 type recordInContext struct{}

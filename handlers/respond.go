@@ -207,9 +207,9 @@ const loginFailed = "login.failed"
 // failureEvent names the security event that a failure on this route is (LOG-03).
 func failureEvent(route string) string {
 	switch route {
-	case "/callback/official-account", "/callback/website", "/miniprogram/login", "/login/ticket":
+	case "/callback/official-account", "/callback/website", "/miniprogram/login", "/login/ticket", scanRoute + "/finish":
 		return loginFailed
-	case "/logout", "/me", "/miniprogram/phone", "/miniprogram/profile", "/miniprogram/webview-ticket", verifyRoute:
+	case "/logout", "/me", "/miniprogram/phone", "/miniprogram/profile", "/miniprogram/webview-ticket", verifyRoute, confirmRoute:
 		return "access.refused"
 	}
 	return ""

@@ -30,6 +30,8 @@ type Config struct {
 	TrustedProxies  []string // addresses or networks whose X-Forwarded-For and X-Request-Id are believed; default none
 	DomainFiles     string   // folder of MP_verify_*.txt and WW_verify_*.txt; "" serves none
 
+	DesktopLogin DesktopLogin // what /login does for browsers outside WeChat and WeCom; default DesktopAuto
+
 	ProfilePolicy ProfilePolicy
 	PrivacyURL    string   // linked from the register page if set
 	TermsURL      string   // linked from the register page if set
@@ -122,6 +124,8 @@ type Server struct {
 	followerPauses *pauses
 
 	jssdkScript http.Handler // of /jssdk.js
+	scans       *scanWatch
+	scanPauses  *pauses // of accounts that make no codes
 }
 
 // New checks the configuration and builds the routes.
@@ -154,6 +158,9 @@ func New(cfg Config) (*Server, error) {
 
 		followerPauses: newPauses(cfg.Now),
 		jssdkScript:    jssdkScript,
+
+		scans:      newScanWatch(cfg.Store, cfg.Logger),
+		scanPauses: newPauses(cfg.Now),
 	}
 	gin.SetMode(gin.ReleaseMode) // else it prints every route, and headers when a handler panics
 	engine := gin.New()
@@ -178,7 +185,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Drain makes /readyz answer 503, so that load balancers send no more requests while open ones finish.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Pages that wait for a scan are sent to another process.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.scans.close()
+}
 
 func (s *Server) routes() {
 	r := s.engine
@@ -194,6 +205,11 @@ func (s *Server) routes() {
 	r.GET("/callback/official-account", s.limitRate, s.handle(s.callback(db.ProviderOfficialAccount)))
 	r.GET("/login/website", s.limitRate, s.handle(s.loginWith(db.ProviderWebsite)))
 	r.GET("/callback/website", s.limitRate, s.handle(s.callback(db.ProviderWebsite)))
+	r.GET(scanRoute, s.limitRate, s.handle(s.loginScan))
+	r.GET(scanRoute+"/events", s.limitRate, s.handle(s.scanEvents))
+	r.POST(scanRoute+"/finish", s.limitRate, s.handle(s.finishScan))
+	r.GET(confirmRoute, s.limitRate, s.handle(s.askScan))
+	r.POST(confirmRoute, s.limitRate, s.handle(s.takeScanAnswer))
 	r.GET("/login/register", s.limitRate, s.handle(s.registerPage))
 	r.GET("/login/refused", s.limitRate, s.handle(s.refusedPage))
 	r.GET("/login/snapshot", s.limitRate, s.handle(s.snapshotPage))

@@ -207,6 +207,9 @@ func startSite(t *testing.T) *site {
 		defer s.mu.Unlock()
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", templates.ContentSecurityPolicy(s.URL))
+		if _, ok := s.view.(templates.ScanLogin); ok {
+			w.Header().Set("Content-Security-Policy", templates.ScanLoginPolicy())
+		}
 		w.Header().Add("Set-Cookie", (&http.Cookie{Name: idCookie, Path: "/", MaxAge: -1}).String())
 		if s.cookie != "" {
 			w.Header().Set("Set-Cookie", idCookie+"="+s.cookie+"; Path=/")

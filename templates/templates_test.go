@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
@@ -43,8 +44,14 @@ func everyPage(t *testing.T) map[string]templates.View {
 		"scan of an address without code": templates.Scan{URL: "https://login.example.com/login"},
 		"ticket":                          templates.Ticket{Nickname: "小明🦊", Ticket: "t1cket", ReturnTo: "/shop?a=1&b=2", FormToken: "t0ken", SelfURL: "/login/ticket?ticket=t1cket&return_to=%2Fshop"},
 		"ticket of a guest":               templates.Ticket{Ticket: "t1cket", ReturnTo: "/", FormToken: "t0ken", SelfURL: "/login/ticket?ticket=t1cket&return_to=%2F"},
-		"home signed in":                  templates.Home{IDCookieName: "wxbridge_id", FormToken: "t0ken", SignedIn: true, ImageHosts: []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn"}},
-		"home signed out":                 templates.Home{IDCookieName: "wxbridge_id"},
+		"scan login":                      templates.ScanLogin{QR: code, Handle: "ABCDEFGH", NewURL: "/login/scan?new=1", SelfURL: "/login/scan?return_to=%2Fa"},
+		"scan login that asks itself":     templates.ScanLogin{QR: code, Direct: true, Scanned: true, Handle: "ABCDEFGH", NewURL: "/login/scan?new=1"},
+		"scan confirm": templates.ScanConfirm{Code: "C0DE", FormToken: "t0ken", Site: "login.example.com", Nickname: "小明", Browser: "Firefox · Windows",
+			Address: "2001:db8:1234:5678:9abc:def0:1234:5678", StartedAt: time.Date(2031, 12, 31, 23, 59, 58, 0, time.UTC)},
+		"scan confirm of little": templates.ScanConfirm{Code: "C0DE", FormToken: "t0ken", Site: "login.example.com"},
+		"scan that is unknown":   templates.ScanEnd{Kind: "imaginary"},
+		"home signed in":         templates.Home{IDCookieName: "wxbridge_id", FormToken: "t0ken", SignedIn: true, ImageHosts: []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn"}},
+		"home signed out":        templates.Home{IDCookieName: "wxbridge_id"},
 	}
 	for _, kind := range errorKinds {
 		views["error "+kind] = templates.Error{Status: 400, Kind: kind, RequestID: "ABC"}
@@ -52,10 +59,15 @@ func everyPage(t *testing.T) map[string]templates.View {
 	for _, detail := range details {
 		views["error "+string(detail)] = templates.Error{Status: 403, Kind: "access_denied", Detail: detail}
 	}
+	for _, kind := range scanEnds {
+		views["scan "+string(kind)] = templates.ScanEnd{Kind: kind}
+	}
 	return views
 }
 
 var (
+	scanEnds = []templates.ScanEndKind{templates.ScanConfirmed, templates.ScanDeclined, templates.ScanTaken, templates.ScanExpired, templates.ScanElsewhere}
+
 	// the codes of the contract's error table
 	errorKinds = []string{"invalid_request", "invalid_grant", "invalid_token", "access_denied", "not_found", "method_not_allowed",
 		"rate_limited", "server_error", "temporarily_unavailable"}

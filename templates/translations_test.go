@@ -37,7 +37,7 @@ func TestEverySentenceIsUsedAndEveryUsedOneExists(t *testing.T) {
 	if err != nil || len(files) < 7 {
 		t.Fatalf("%d pages, %v", len(files), err)
 	}
-	for _, file := range append(files, "views.go") { // views.go names the titles
+	for _, file := range append(files, "views.go", "scanviews.go") { // views.go names the titles
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -57,6 +57,9 @@ func TestEverySentenceIsUsedAndEveryUsedOneExists(t *testing.T) {
 	}
 	for _, detail := range []templates.Detail{templates.DetailProviderNotConfigured, templates.DetailTicket, templates.DetailWebViewOnly} {
 		used["error.detail."+string(detail)+".title"] = true
+	}
+	for _, kind := range scanEnds {
+		used["scan_end."+string(kind)+".title"], used["scan_end."+string(kind)+".text"] = true, true
 	}
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(used)), slices.Sorted(maps.Keys(words(t, templates.English)))); diff != "" {
 		t.Errorf("used (-) and translated (+) differ:\n%s", diff)

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"outbox", outboxTests},
 		{"push", pushTests},
 		{"spent", spentTests},
+		{"scan", scanTests},
 		{"concurrency", concurrencyTests},
 		{"close", closeTests},
 	} {

@@ -142,6 +142,7 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 		TrustedProxies:  cfg.TrustedProxies,
 		DomainFiles:     cfg.DomainFiles,
 		ProfilePolicy:   handlers.ProfilePolicy{Never: cfg.ProfilePolicy.Never, MaxAge: cfg.ProfilePolicy.MaxAge},
+		DesktopLogin:    handlers.DesktopLogin(cfg.DesktopLogin),
 		PrivacyURL:      cfg.PrivacyURL,
 		TermsURL:        cfg.TermsURL,
 		TokenTTL:        cfg.JWTTTL,
@@ -187,7 +188,7 @@ func (a *app) keepHouse(ctx context.Context) {
 
 // prune takes one bounded step after another, so that logins get their turn between them (REL-09).
 func (a *app) prune(ctx context.Context) error {
-	for _, step := range []func(context.Context) (int, error){a.store.PruneRevocations, a.store.PrunePushes, a.store.PruneSpent, a.pruneOutbox} {
+	for _, step := range []func(context.Context) (int, error){a.store.PruneRevocations, a.store.PrunePushes, a.store.PruneSpent, a.store.PruneScans, a.pruneOutbox} {
 		for n := 1; n > 0; {
 			var err error
 			if n, err = step(ctx); err != nil {

@@ -29,6 +29,7 @@ type Config struct {
 	DomainFiles     string   // folder of WeChat's domain ownership files; "" has none
 
 	ProfilePolicy ProfilePolicy
+	DesktopLogin  string // DesktopAuto, DesktopWebsite, DesktopScan or DesktopQRCode
 	PrivacyURL    string // "" has none
 	TermsURL      string // "" has none
 	SessionTTL    time.Duration
@@ -134,6 +135,8 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.AppsFile, c.Apps = v.AppsFile, c.environmentApps()
 	named, files := l.appsFile(v.AppsFile, c.Apps, readFile)
 	c.Apps, c.SecretFiles = append(c.Apps, named...), append(c.SecretFiles, files...)
+
+	c.DesktopLogin = l.desktopLogin(v.DesktopLogin, c)
 
 	c.JWTTTL = l.duration("JWT_TTL", v.JWTTTL, time.Second, MaxJWTTTL)
 	c.JWTAudience = l.audience(v.JWTAudience, c.PublicURL)

@@ -44,6 +44,7 @@ func (c Config) attrs() []slog.Attr {
 		text("TRUSTED_PROXIES", strings.Join(c.TrustedProxies, ",")),
 		text("DOMAIN_FILES", c.DomainFiles),
 		text("PROFILE_POLICY", c.ProfilePolicy.String()),
+		text("DESKTOP_LOGIN", c.DesktopLogin),
 		text("PRIVACY_URL", c.PrivacyURL),
 		text("TERMS_URL", c.TermsURL),
 		text("SESSION_TTL", short(c.SessionTTL)),

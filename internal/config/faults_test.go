@@ -156,6 +156,10 @@ func wrong(t *testing.T) map[string]map[string][]string {
 			"between":               {"0s", "-1h", "100000h", "1ms"},
 			"whole seconds":         {"1500ms"},
 		},
+		"DESKTOP_LOGIN": {
+			"is not auto, website, scan or qrcode": {"scna", "Scan", "auto ", "website,scan", "true"},
+			"no website app":                       {"website"},
+		},
 		"PRIVACY_URL":            links,
 		"TERMS_URL":              links,
 		"SESSION_TTL":            session,

@@ -27,6 +27,7 @@ type variables struct {
 	DomainFiles     string `env:"DOMAIN_FILES" example:"/etc/wxbridge/domain-files"`
 
 	ProfilePolicy string        `env:"PROFILE_POLICY" envDefault:"unknown" example:"480h"`
+	DesktopLogin  string        `env:"DESKTOP_LOGIN" envDefault:"auto" example:"scan"`
 	PrivacyURL    string        `env:"PRIVACY_URL" example:"https://www.example.com/privacy"`
 	TermsURL      string        `env:"TERMS_URL" example:"https://www.example.com/terms"`
 	SessionTTL    time.Duration `env:"SESSION_TTL" envDefault:"720h" example:"720h"`

@@ -234,8 +234,20 @@ func TestWhereToOpenTheLink(t *testing.T) {
 	t.Run("a desktop browser gets a page to scan", func(t *testing.T) {
 		desktop := p.phone("bob")
 		desktop.setCookie("simulator_browser", "desktop")
+		if to := desktop.once(t, "/login?return_to=%2Fx").header.Get("Location"); to != "/login/scan?return_to=%2Fx" {
+			t.Errorf("/login leads to %q", to)
+		}
+		h := desktop.once(t, "/login/scan?return_to=%2Fx")
+		if h.status != http.StatusOK || !strings.Contains(string(h.body), "<svg") || !strings.Contains(h.header.Get("Set-Cookie"), flowPrefix) {
+			t.Errorf("%v: want a page with a QR code", h)
+		}
+	})
+	t.Run("or one with the login address, as configured", func(t *testing.T) {
+		p := startDev(t, nil, "WXBRIDGE_DESKTOP_LOGIN=qrcode")
+		desktop := p.phone("bob")
+		desktop.setCookie("simulator_browser", "desktop")
 		h := desktop.once(t, "/login?return_to=%2Fx")
-		if h.status != http.StatusOK || !strings.Contains(string(h.body), "<svg") || h.setCookie(flowPrefix) != nil {
+		if h.status != http.StatusOK || !strings.Contains(string(h.body), "<svg") || strings.Contains(h.header.Get("Set-Cookie"), flowPrefix) {
 			t.Errorf("%v: want a page with a QR code", h)
 		}
 		if page := string(h.body); !strings.Contains(page, "/login") {

@@ -90,20 +90,21 @@ func TestWEB08_EveryPageHasItsHeadersAndLoadsNothingForeign(t *testing.T) {
 	desktop := p.phone("bob")
 	desktop.setCookie("simulator_browser", "desktop")
 	pages := map[string]hop{
-		"register":                stranger.once(t, "/login/register"),
-		"register without a flow": p.phone("bob").once(t, "/login/register"),
-		"refused without a flow":  p.phone("bob").once(t, "/login/refused"),
-		"snapshot without a flow": p.phone("bob").once(t, "/login/snapshot"),
-		"cookies-off":             p.phone("bob").once(t, "/login/cookies-off"),
-		"scan me":                 desktop.once(t, "/login"),
-		"home":                    p.phone("bob").once(t, "/"),
-		"refused return_to":       p.phone("bob").once(t, "/login?return_to=https://evil.example/"),
-		"not found":               p.phone("bob").once(t, "/nowhere"),
-		"bad callback":            p.phone("bob").once(t, callbackPath+"?code=a&code=b"),
-		"401":                     p.phone("bob").once(t, "/me"),
+		"register":                   stranger.once(t, "/login/register"),
+		"register without a flow":    p.phone("bob").once(t, "/login/register"),
+		"refused without a flow":     p.phone("bob").once(t, "/login/refused"),
+		"snapshot without a flow":    p.phone("bob").once(t, "/login/snapshot"),
+		"cookies-off":                p.phone("bob").once(t, "/login/cookies-off"),
+		"scan me":                    desktop.once(t, "/login/scan"),
+		"scan question that is over": p.phone("bob").once(t, "/login/scan/confirm?scan=x"),
+		"home":                       p.phone("bob").once(t, "/"),
+		"refused return_to":          p.phone("bob").once(t, "/login?return_to=https://evil.example/"),
+		"not found":                  p.phone("bob").once(t, "/nowhere"),
+		"bad callback":               p.phone("bob").once(t, callbackPath+"?code=a&code=b"),
+		"401":                        p.phone("bob").once(t, "/me"),
 	}
 	for name, want := range map[string]int{"register": 200, "register without a flow": 200, "refused without a flow": 200,
-		"snapshot without a flow": 403, "cookies-off": 400, "scan me": 200, "home": 200, "refused return_to": 400,
+		"snapshot without a flow": 403, "cookies-off": 400, "scan me": 200, "scan question that is over": 400, "home": 200, "refused return_to": 400,
 		"not found": 404, "bad callback": 400, "401": 401} {
 		t.Run(name, func(t *testing.T) {
 			h := pages[name]
@@ -188,6 +189,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	p := startDev(t, nil)
 	for path, allowed := range map[string][]string{
 		"/login": {"GET"}, "/login/official-account": {"GET"}, callbackPath: {"GET"}, "/login/register": {"GET"},
+		"/login/scan": {"GET"}, "/login/scan/events": {"GET"}, "/login/scan/finish": {"POST"}, "/login/scan/confirm": {"GET", "POST"},
 		"/login/refused": {"GET"}, "/login/snapshot": {"GET"}, "/login/cookies-off": {"GET"}, "/logout": {"POST"},
 		"/": {"GET"}, miniLogin: {"POST"}, "/me": {"GET", "PATCH", "DELETE"}, "/me/export": {"GET"},
 		"/login/website": {"GET"}, websiteCallback: {"GET"}, "/wxbridge.js": {"GET"}, "/jssdk.js": {"GET"}, "/jssdk/config": {"GET"},

@@ -39,6 +39,7 @@ func TestProxies(t *testing.T) {
 					{"a WebSocket", webSocket},
 					{"answers of the site are left alone", siteAnswers},
 					{"the bridge's routes are reached, and its own question is not", bridgeRoutes},
+					{"server-sent events come as they are made", eventsComeAtOnce},
 					{"without cookies there is no loop", withoutCookies},
 					{"plain http leads to https", plainHTTP},
 					{"logging out ends it", loggingOut},

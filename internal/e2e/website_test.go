@@ -79,14 +79,6 @@ func TestWebsiteRefusalInTwoWindows(t *testing.T) {
 	}
 }
 
-// openDesktop opens a window as wide as a desktop's.
-func openDesktop(t *testing.T, browser context.Context, p *product) *tab {
-	t.Helper()
-	tb := openTab(t, browser, p, true)
-	tb.run("be a desktop", chromedp.EmulateViewport(1280, 800))
-	return tb
-}
-
 // FLW-02: a website's callback in another browser than the one that started logs nobody in, and spends nothing.
 func TestFLW02_APlantedWebsiteCodeLogsNobodyIn(t *testing.T) {
 	p := startDev(t, nil)
