@@ -92,10 +92,19 @@ func (l *lockedBuffer) String() string {
 // newBridge starts a bridge. change may alter its configuration before that.
 func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	t.Helper()
+	return newBridgeWithEvents(t, "", append([]func(*handlers.Config){withoutWebsites}, change...)...)
+}
+
+// withoutWebsites takes the website app away: with one, /login leads a desktop to it.
+func withoutWebsites(c *handlers.Config) { c.Websites = nil }
+
+// newWebsiteBridge is newBridge with a website app too.
+func newWebsiteBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
+	t.Helper()
 	return newBridgeWithEvents(t, "", change...)
 }
 
-// newBridgeWithEvents is newBridge with an address to which the simulator pushes events.
+// newBridgeWithEvents is newWebsiteBridge with an address to which the simulator pushes events.
 func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handlers.Config)) *bridge {
 	t.Helper()
 	b := &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}}

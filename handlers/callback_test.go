@@ -436,7 +436,7 @@ func TestWX06_SnapshotUsersAreNeverStored(t *testing.T) {
 
 // TestEveryChoiceOfTheSimulator plays the logins under each behaviour of WeChat that sources disagree on.
 func TestEveryChoiceOfTheSimulator(t *testing.T) {
-	b := newBridge(t, func(c *handlers.Config) { c.ProfilePolicy.MaxAge = 24 * time.Hour })
+	b := newWebsiteBridge(t, func(c *handlers.Config) { c.ProfilePolicy.MaxAge = 24 * time.Hour })
 	for _, row := range b.switches() {
 		for _, choice := range row.Choices {
 			t.Run(row.Name+" "+choice, func(t *testing.T) {

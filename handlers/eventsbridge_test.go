@@ -54,7 +54,7 @@ func newEventBridge(t testing.TB, mode string, change ...func(*handlers.Config))
 	e := &eventBridge{mode: mode, copies: 1}
 	relay := httptest.NewServer(http.HandlerFunc(e.relay))
 	t.Cleanup(relay.Close)
-	e.bridge = newBridgeWithEvents(t, relay.URL+eventsPath, append([]func(*handlers.Config){func(c *handlers.Config) {
+	e.bridge = newBridgeWithEvents(t, relay.URL+eventsPath, append([]func(*handlers.Config){withoutWebsites, func(c *handlers.Config) {
 		for i := range c.OfficialAccounts {
 			c.OfficialAccounts[i].Callback = e.callback(t, c.OfficialAccounts[i].Client.AppID(), c.Now)
 		}

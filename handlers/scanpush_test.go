@@ -273,8 +273,9 @@ func TestDesktopLoginChoosesByConfiguration(t *testing.T) {
 	}
 	var site handlers.Website
 	webApp := func(c *handlers.Config) {
-		site.Alias = "shop"
-		c.Websites = []handlers.Website{site}
+		shop, blog := site, site
+		shop.Alias, blog.Alias = "shop", "blog"
+		c.Websites = []handlers.Website{shop, blog}
 	}
 	choose := func(choice handlers.DesktopLogin) func(*handlers.Config) {
 		return func(c *handlers.Config) { c.DesktopLogin = choice }
@@ -296,7 +297,7 @@ func TestDesktopLoginChoosesByConfiguration(t *testing.T) {
 		"auto is the default, and may be said so": {[]func(*handlers.Config){pushes, choose(handlers.DesktopAuto)}, "default", scan},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBridge(t, append([]func(*handlers.Config){func(c *handlers.Config) {
+			b := newWebsiteBridge(t, append([]func(*handlers.Config){func(c *handlers.Config) {
 				site, c.Websites = c.Websites[0], nil
 			}}, c.change...)...)
 			phone := b.computer()

@@ -24,7 +24,7 @@ func (b *bridge) desk(person string) *browser {
 }
 
 func TestWebsite_TheScanBringsTheProfile(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	w := b.desk(stranger())
 	link, err := w.get("/login/website?return_to=/shop%3Fa%3D1%26b%3D2&scope=base").Location()
 	must(t, err)
@@ -61,7 +61,7 @@ func TestWebsite_TheScanBringsTheProfile(t *testing.T) {
 
 func TestWebsite_JoinsThePersonByUnionID(t *testing.T) {
 	for account, joins := range map[string]bool{"default": true, "other": false} {
-		b := newBridge(t, func(c *handlers.Config) { c.Websites[0].OpenAccount = account })
+		b := newWebsiteBridge(t, func(c *handlers.Config) { c.Websites[0].OpenAccount = account })
 		phone := b.browser("alice")
 		phone.register()
 		w := b.desk("alice")
@@ -78,7 +78,7 @@ func TestWebsite_JoinsThePersonByUnionID(t *testing.T) {
 }
 
 func TestFLW02_AWebsitesCodeWorksInItsOwnBrowserOnly(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	planted := b.desk("alice").callback("/login/website?return_to=/trap")
 	victim := b.desk("bob")
 	for _, address := range []string{planted, strings.Replace(planted, "state=", "state=X", 1), b.url + "/callback/website?code=" + strings.Repeat("a", 32)} {
@@ -102,7 +102,7 @@ func TestFLW02_AWebsitesCodeWorksInItsOwnBrowserOnly(t *testing.T) {
 }
 
 func TestFLW05_AWebsitesCallbackManyTimesIsExchangedOnce(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	w := b.desk("alice")
 	callback := w.callback("/login/website?return_to=/shop")
 	cookies := w.jar.Cookies(mustURL(t, b.url))
@@ -125,7 +125,7 @@ func TestFLW05_AWebsitesCallbackManyTimesIsExchangedOnce(t *testing.T) {
 }
 
 func TestFLW09_TheStatesOfTwoProvidersDoNotMix(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	w := b.desk("alice")
 	site := mustURL(t, w.callback("/login/website"))
 	official := mustURL(t, w.callback("/login/official-account"))
@@ -155,7 +155,7 @@ func TestFLW09_TheStatesOfTwoProvidersDoNotMix(t *testing.T) {
 
 // A refusal tells the website nothing, its state alone, or code=authdeny (wechat-protocol §9).
 func TestFLW07_WhoRefusesAWebsiteMayChangeTheirMind(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	for _, choice := range []string{"state-only", "authdeny"} {
 		t.Run(choice, func(t *testing.T) {
 			b.control("PUT", "/_simulator/switches", `{"refusal":"`+choice+`"}`)
@@ -177,7 +177,7 @@ func TestFLW07_WhoRefusesAWebsiteMayChangeTheirMind(t *testing.T) {
 }
 
 func TestWebsite_AnExpiredCodeRestartsOnce(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	w := b.desk("alice")
 	callback := w.callback("/login/website?return_to=/shop")
 	b.sim.Advance(11 * time.Minute) // a website's code lives for ten
@@ -198,7 +198,7 @@ func TestWebsite_AnExpiredCodeRestartsOnce(t *testing.T) {
 }
 
 func TestWebsite_BadCallbacks(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	w := b.desk("alice")
 	callback := w.callback("/login/website")
 	for _, query := range []string{"", "code=", callback[strings.Index(callback, "?")+1:] + "&code=x", "code=a b&state=A", "code=a&state=A-B",
@@ -213,7 +213,7 @@ func TestWebsite_BadCallbacks(t *testing.T) {
 }
 
 func TestWebsite_BlockedUnknownAndNotConfigured(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	w := b.desk("alice")
 	w.visit("/login/website")
 	_, err := b.store.UpdateFan(t.Context(), w.mustClaims().Subject, func(f *db.Fan) error {
@@ -229,7 +229,7 @@ func TestWebsite_BlockedUnknownAndNotConfigured(t *testing.T) {
 			t.Errorf("%s: %d", query, p.StatusCode)
 		}
 	}
-	without := newBridge(t, func(c *handlers.Config) { c.Websites = nil }).desk("alice")
+	without := newWebsiteBridge(t, func(c *handlers.Config) { c.Websites = nil }).desk("alice")
 	for _, path := range []string{"/login/website", "/callback/website?code=a&state=" + strings.Repeat("A", 26)} {
 		if p := without.get(path, "Accept", "text/html"); p.StatusCode != http.StatusBadRequest || p.Header.Get("Content-Type") != "text/html; charset=utf-8" {
 			t.Errorf("%s without an app: %d", path, p.StatusCode)
@@ -238,7 +238,7 @@ func TestWebsite_BlockedUnknownAndNotConfigured(t *testing.T) {
 }
 
 func TestWebsite_TroubleAtWeChatIsNoLogin(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	for _, c := range []struct {
 		path, fault string
 		status      int
@@ -260,7 +260,7 @@ func TestWebsite_TroubleAtWeChatIsNoLogin(t *testing.T) {
 
 // The signature is the one that WeChat computes, for the address without its fragment (wechat-protocol §3.2).
 func TestJSSDKConfig_WeChatAcceptsTheSignature(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	w := b.browser("alice")
 	page := b.url + "/shop?a=1&b=%E4%BA%8C&from=singlemessage&isappinstalled=0"
 	answer := w.get("/jssdk/config?url=" + url.QueryEscape(page+"#/route?x=1"))
@@ -296,7 +296,7 @@ func TestJSSDKConfig_WeChatAcceptsTheSignature(t *testing.T) {
 // Many pages at once cost one ticket and one app token; so do those of the next twenty minutes, and of the next two hours
 // one more for each twenty minutes (wechat-protocol §3.1).
 func TestJSSDKConfig_OneTicketForAll(t *testing.T) {
-	b := newBridge(t)
+	b := newWebsiteBridge(t)
 	b.fault(`{"path":"` + getTicketPath + `","latency_ms":300}`)
 	ask := func() page { return b.browser("").get("/jssdk/config?url=" + url.QueryEscape(b.url+"/")) }
 	var wait sync.WaitGroup
@@ -325,7 +325,7 @@ const getTicketPath = "/cgi-bin/ticket/getticket"
 func TestJSSDKConfig_TroubleAtWeChat(t *testing.T) {
 	for fault, want := range map[string]int{`"errcode":48001`: 500, `"errcode":-1,"times":0`: 503, `"mode":"reset","times":0`: 503, `"errcode":45009`: 429,
 		`"mode":"truncated","times":0`: 503, `"errcode":45011`: 429, `"errcode":40001`: 200, `"errcode":42001`: 200} {
-		b := newBridge(t)
+		b := newWebsiteBridge(t)
 		b.fault(`{"path":"` + getTicketPath + `",` + fault + `}`)
 		p := b.browser("").get("/jssdk/config?url="+url.QueryEscape(b.url+"/"), "Origin", b.url)
 		if p.StatusCode != want || p.Header.Get("Access-Control-Allow-Origin") != b.url || p.Header.Get("Cache-Control") != "no-store" {

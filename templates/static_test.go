@@ -49,7 +49,7 @@ func TestStaticServesWhatPagesLinkTo(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 6 {
+	if len(seen) != 7 {
 		t.Errorf("pages link to %v", seen)
 	}
 }

@@ -295,6 +295,7 @@ func TestMissingVariables(t *testing.T) {
 		{"pushes without an official account", onlyMini("OFFICIAL_TOKEN=" + goodToken), []string{"OFFICIAL_TOKEN: WXBRIDGE_OFFICIAL_APP_ID is not"}},
 		{"a key for pushes without a token", with("OFFICIAL_ENCODING_AES_KEY=" + goodAESKey), []string{"OFFICIAL_TOKEN: is not set, but WXBRIDGE_OFFICIAL_ENCODING_AES_KEY is"}},
 		{"mini program without its secret", with("MINIPROGRAM_APP_ID=wx00112233445566ff"), []string{"MINIPROGRAM_APP_SECRET: is not set"}},
+		{"website login without a website app", with("DESKTOP_LOGIN=website"), []string{"DESKTOP_LOGIN: is website, but no website app is configured"}},
 		{"website app without its secret", with("WEBSITE_APP_ID=wx00112233445566ee"), []string{"WEBSITE_APP_SECRET: is not set"}},
 		{"website secret without its appid, and no app else", map[string]string{"WXBRIDGE_PUBLIC_URL": minimal()["WXBRIDGE_PUBLIC_URL"],
 			"WXBRIDGE_SECRET": goodSecret, "WXBRIDGE_WEBSITE_APP_SECRET": goodMiniSecret}, []string{"WEBSITE_APP_ID: is not set"}},

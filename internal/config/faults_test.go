@@ -158,7 +158,6 @@ func wrong(t *testing.T) map[string]map[string][]string {
 		},
 		"DESKTOP_LOGIN": {
 			"is not auto, website, scan or qrcode": {"scna", "Scan", "auto ", "website,scan", "true"},
-			"no website app":                       {"website"},
 		},
 		"PRIVACY_URL":            links,
 		"TERMS_URL":              links,

@@ -112,7 +112,7 @@ func (a App) check() error {
 		return fmt.Errorf("wecom: agentid %q is no number", a.AgentID)
 	case secret == "":
 		return fmt.Errorf("wecom: the secret of agent %s is empty", a.AgentID)
-	case strings.TrimSpace(secret) != secret:
+	case len(strings.TrimSpace(secret)) != len(secret):
 		return fmt.Errorf("wecom: the secret of agent %s begins or ends with white space", a.AgentID)
 	}
 	return nil
