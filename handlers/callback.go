@@ -24,29 +24,36 @@ type callback struct {
 	refused bool
 }
 
-// callbackOfficialAccount ends a login that the official account's authorize page sends back. Only the browser that holds
-// the flow's cookie gets as far as the exchange.
-func (s *Server) callbackOfficialAccount(c *gin.Context) error {
+// callback ends a login that the provider's page sends back. Only the browser that holds the flow's cookie gets as far as the
+// exchange.
+func (s *Server) callback(provider string) handlerFunc {
+	return func(c *gin.Context) error {
+		recordOf(c).provider = provider
+		request, err := readCallback(c)
+		if err != nil {
+			return err
+		}
+		f, err := s.flowOf(c.Request, request.state)
+		if err != nil || f.Provider != provider || f.App != request.app { // FLW-09
+			return s.strayCallback(c, provider, request)
+		}
+		e, err := s.entrance(provider, f.App)
+		if err != nil {
+			return err
+		}
+		if f.Outcome != pending {
+			return s.markedCallback(c, e, f, request)
+		}
+		if request.refused {
+			return s.refusedCallback(c, f)
+		}
+		return s.spend(c, e, f, request)
+	}
+}
+
+// spend exchanges the code of a good flow, once however often it comes, and answers with what came of it.
+func (s *Server) spend(c *gin.Context, e entrance, f flow, request callback) error {
 	record := recordOf(c)
-	record.provider = db.ProviderOfficialAccount
-	request, err := readCallback(c)
-	if err != nil {
-		return err
-	}
-	f, err := s.flowOf(c.Request, request.state)
-	if err != nil || f.Provider != db.ProviderOfficialAccount || f.App != request.app { // FLW-09
-		return s.strayCallback(c, request)
-	}
-	account, err := s.officialAccount(f.App)
-	if err != nil {
-		return err
-	}
-	if f.Outcome != pending {
-		return s.markedCallback(c, account, f, request)
-	}
-	if request.refused {
-		return s.refusedCallback(c, f)
-	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), callbackTime)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
@@ -54,7 +61,7 @@ func (s *Server) callbackOfficialAccount(c *gin.Context) error {
 		// WeChat's clients drop the first of two callbacks: what it started must end for the second.
 		ctx, cancel := detached(c, deadline)
 		defer cancel()
-		return s.land(ctx, account, f, request.code)
+		return e.land(ctx, f, request.code)
 	})
 	if err == nil && repeated {
 		end, err = s.recall(c.Request.Context(), f, end)
@@ -63,11 +70,11 @@ func (s *Server) callbackOfficialAccount(c *gin.Context) error {
 	case errors.Is(err, errSpent):
 		record.noteEvent(codeReused, slog.LevelWarn)
 		record.noteLogin("code_reused")
-		return s.restart(c, account, f, request, errSpentPage)
+		return s.restart(c, e, f, request, errSpentPage)
 	case errors.Is(err, wechat.ErrInvalidCode):
 		record.noteEvent("login.code_refused", slog.LevelInfo, slog.String("cause", err.Error()))
 		record.noteLogin("code_refused")
-		return s.restart(c, account, f, request, err)
+		return s.restart(c, e, f, request, err)
 	case err != nil:
 		return err
 	}
@@ -108,7 +115,7 @@ func readCallback(c *gin.Context) (callback, error) {
 
 // strayCallback meets a callback without its flow cookie: an old menu link, a shared or bookmarked callback, a planted
 // code, a browser that lost its cookies. The code is never spent; the silent login starts afresh, once.
-func (s *Server) strayCallback(c *gin.Context, request callback) error {
+func (s *Server) strayCallback(c *gin.Context, provider string, request callback) error {
 	recordOf(c).noteEvent("login.state_mismatch", slog.LevelInfo, slog.Bool("again", request.again))
 	recordOf(c).noteLogin("state_mismatch")
 	if request.refused {
@@ -117,27 +124,27 @@ func (s *Server) strayCallback(c *gin.Context, request callback) error {
 	if request.again {
 		return redirect(c, "/login/cookies-off")
 	}
-	account, err := s.officialAccount(request.app)
+	e, err := s.entrance(provider, request.app)
 	if err != nil {
 		return err
 	}
-	return s.toWeChat(c, account, flow{ReturnTo: s.returnTo.Default(), Provider: db.ProviderOfficialAccount,
-		App: account.Alias, Scope: string(wechat.ScopeBase), Again: true})
+	return s.toWeChat(c, e, flow{ReturnTo: s.returnTo.Default(), Provider: provider,
+		App: e.alias(), Scope: string(e.scope(wechat.ScopeBase)), Again: true})
 }
 
 // restart begins the silent login again, once, when the code of a good flow was refused. cause is the answer if this was the
 // restart already.
-func (s *Server) restart(c *gin.Context, account OfficialAccount, f flow, request callback, cause error) error {
+func (s *Server) restart(c *gin.Context, e entrance, f flow, request callback, cause error) error {
 	s.clearFlow(c, s.flowName(f.State))
 	if f.Again || request.again {
 		return cause
 	}
-	return s.toWeChat(c, account, flow{ReturnTo: f.ReturnTo, Provider: f.Provider, App: f.App,
-		Scope: string(wechat.ScopeBase), Again: true})
+	return s.toWeChat(c, e, flow{ReturnTo: f.ReturnTo, Provider: f.Provider, App: f.App,
+		Scope: string(e.scope(wechat.ScopeBase)), Again: true})
 }
 
 // markedCallback meets a late repeat, whose flow has ended: Back, reload. The mark tells where it led and grants nothing.
-func (s *Server) markedCallback(c *gin.Context, account OfficialAccount, f flow, request callback) error {
+func (s *Server) markedCallback(c *gin.Context, e entrance, f flow, request callback) error {
 	if _, err := s.cookieClaims(c); err == nil {
 		return redirect(c, f.ReturnTo)
 	}
@@ -147,7 +154,7 @@ func (s *Server) markedCallback(c *gin.Context, account OfficialAccount, f flow,
 	case f.Outcome == register:
 		return redirect(c, "/login/register")
 	}
-	return s.restart(c, account, f, request, errSpentPage)
+	return s.restart(c, e, f, request, errSpentPage)
 }
 
 // refusedCallback leads a person who refused back to the choice. Who is known and logged in lands with the stored profile.

@@ -30,20 +30,11 @@ func (s *Server) login(c *gin.Context) error {
 	}
 	switch s.browserOf(c.Request) {
 	case browserWeChat:
-		return s.logInOfficialAccount(c, request)
+		return s.logIn(c, db.ProviderOfficialAccount, request)
 	case browserWeCom:
 		return errNotConfigured
 	}
 	return s.scanPage(c, request)
-}
-
-// loginOfficialAccount logs in with the official account whatever the browser says it is.
-func (s *Server) loginOfficialAccount(c *gin.Context) error {
-	request, err := s.loginRequest(c)
-	if err != nil {
-		return err
-	}
-	return s.logInOfficialAccount(c, request)
 }
 
 func (s *Server) loginRequest(c *gin.Context) (loginRequest, error) {
@@ -87,27 +78,28 @@ func (s *Server) checkReturnTo(c *gin.Context, to string) error {
 	return nil
 }
 
-func (s *Server) logInOfficialAccount(c *gin.Context, request loginRequest) error {
-	recordOf(c).provider = db.ProviderOfficialAccount
-	account, err := s.officialAccount(request.app)
+// logIn sends the browser to the provider's page, unless this login has happened already.
+func (s *Server) logIn(c *gin.Context, provider string, request loginRequest) error {
+	recordOf(c).provider = provider
+	e, err := s.entrance(provider, request.app)
 	if err != nil {
 		return err
 	}
-	if !request.force && s.alreadyLoggedIn(c, account, request.scope) {
+	if !request.force && s.alreadyLoggedIn(c, e, request.scope) {
 		return redirect(c, request.returnTo)
 	}
-	f := flow{ReturnTo: request.returnTo, Provider: db.ProviderOfficialAccount, App: account.Alias, Scope: string(request.scope)}
-	if request.scope == wechat.ScopeUserinfo {
+	f := flow{ReturnTo: request.returnTo, Provider: provider, App: e.alias(), Scope: string(e.scope(request.scope))}
+	if f.Scope == string(wechat.ScopeUserinfo) {
 		// A tap on the register page: its time is kept with the fan, and a fan who is logged in may still say no.
-		if mark, ok := s.newestFlow(c.Request, register); ok && mark.App == f.App {
+		if mark, ok := s.newestFlow(c.Request, register); ok && mark.Provider == f.Provider && mark.App == f.App {
 			f.Tapped, f.Known, f.Follower = s.cfg.Now().Unix(), mark.Known, mark.Follower
 		}
 	}
-	return s.toWeChat(c, account, f)
+	return s.toWeChat(c, e, f)
 }
 
-// toWeChat starts the flow and sends the browser to WeChat's authorize page.
-func (s *Server) toWeChat(c *gin.Context, account OfficialAccount, f flow) error {
+// toWeChat starts the flow and sends the browser to WeChat's page.
+func (s *Server) toWeChat(c *gin.Context, e entrance, f flow) error {
 	f, err := s.startFlow(c, f)
 	if err != nil {
 		return err
@@ -119,35 +111,23 @@ func (s *Server) toWeChat(c *gin.Context, account OfficialAccount, f flow) error
 	if f.App != DefaultApp {
 		marks.Set("app", f.App)
 	}
-	callback := s.cfg.PublicURL.JoinPath("/callback/official-account")
+	callback := s.cfg.PublicURL.JoinPath("/callback", entrancePath(e.provider()))
 	callback.RawQuery = marks.Encode()
-	return redirect(c, account.Client.AuthorizeURL(callback.String(), wechat.Scope(f.Scope), f.State))
+	return redirect(c, e.address(callback.String(), f))
 }
 
 // officialAccount finds an account by its alias or its appid. DefaultApp means the only one, whatever its alias.
 func (s *Server) officialAccount(name string) (OfficialAccount, error) {
-	accounts := s.cfg.OfficialAccounts
-	if len(accounts) == 0 {
-		return OfficialAccount{}, errNotConfigured
-	}
-	for _, account := range accounts {
-		if name == account.Alias || name == account.Client.AppID() {
-			return account, nil
-		}
-	}
-	if name == DefaultApp && len(accounts) == 1 {
-		return accounts[0], nil
-	}
-	return OfficialAccount{}, errNoSuchApp
+	return findApp(s.cfg.OfficialAccounts, name, func(a OfficialAccount) (string, string) { return a.Alias, a.Client.AppID() })
 }
 
 // alreadyLoggedIn reports whether the cookie's token is one that this login would end with. A token that is due is renewed.
-func (s *Server) alreadyLoggedIn(c *gin.Context, account OfficialAccount, scope wechat.Scope) bool {
+func (s *Server) alreadyLoggedIn(c *gin.Context, e entrance, scope wechat.Scope) bool {
 	claims, err := s.cookieClaims(c)
-	if err != nil || claims.Provider != db.ProviderOfficialAccount || claims.AppID != account.Client.AppID() {
+	if err != nil || claims.Provider != e.provider() || claims.AppID != e.appID() {
 		return false
 	}
-	if scope == wechat.ScopeUserinfo {
+	if e.scope(scope) == wechat.ScopeUserinfo {
 		_, identity, err := s.cfg.Store.FanByIdentity(c.Request.Context(), claims.Provider, claims.AppID, claims.OpenID)
 		if err != nil || wechat.Scope(identity.Scope) != wechat.ScopeUserinfo {
 			return false

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"wxbridge/db"
 	"wxbridge/templates"
 	"wxbridge/wechat"
 )
@@ -23,15 +24,19 @@ func (s *Server) registerPage(c *gin.Context) error {
 		q.Set("prompt", "login")
 		view.NotNowURL = location(mark.ReturnTo)
 	}
-	view.LoginURL = "/login/official-account?" + q.Encode()
+	view.LoginURL = "/login/" + entrancePath(mark.Provider) + "?" + q.Encode()
 	return s.page(c, http.StatusOK, view)
 }
 
 // refusedPage meets a person who refused, and offers the register page again.
 func (s *Server) refusedPage(c *gin.Context) error {
 	view := templates.Refused{}
-	if _, ok := s.newestFlow(c.Request, register); ok {
+	switch mark, ok := s.newestFlow(c.Request, register); {
+	case !ok:
+	case mark.Provider == db.ProviderOfficialAccount:
 		view.RegisterURL = "/login/register"
+	default: // who scans a code elsewhere has no use for a tap here
+		view.LoginURL = "/login/" + entrancePath(mark.Provider) + "?" + loginQuery(mark.App, mark.ReturnTo, wechat.ScopeBase).Encode()
 	}
 	return s.page(c, http.StatusOK, view)
 }

@@ -175,8 +175,8 @@ func (s *Server) routes() {
 
 	// Browser login.
 	r.GET("/login", s.limitRate, s.handle(s.login))
-	r.GET("/login/official-account", s.limitRate, s.handle(s.loginOfficialAccount))
-	r.GET("/callback/official-account", s.limitRate, s.handle(s.callbackOfficialAccount))
+	r.GET("/login/official-account", s.limitRate, s.handle(s.loginWith(db.ProviderOfficialAccount)))
+	r.GET("/callback/official-account", s.limitRate, s.handle(s.callback(db.ProviderOfficialAccount)))
 	r.GET("/login/register", s.limitRate, s.handle(s.registerPage))
 	r.GET("/login/refused", s.limitRate, s.handle(s.refusedPage))
 	r.GET("/login/snapshot", s.limitRate, s.handle(s.snapshotPage))
