@@ -10,6 +10,7 @@ import (
 const (
 	ProviderOfficialAccount = "official_account"
 	ProviderMiniProgram     = "mini_program"
+	ProviderWeCom           = "wecom"
 )
 
 // DefaultApp is the alias of the apps that the environment configures, and the name of the open account of apps that
@@ -19,8 +20,8 @@ const DefaultApp = "default"
 // NamedApp is one of the apps of an instance.
 type NamedApp struct {
 	Alias    string // what app= names it
-	Provider string // ProviderOfficialAccount or ProviderMiniProgram
-	App
+	Provider string // ProviderOfficialAccount, ProviderMiniProgram or ProviderWeCom
+	App             // of a WeCom app the corpid and the app's Secret
 
 	OpenAccount    string // unionids are compared inside it only
 	CallbackToken  Secret // signs what WeChat pushes; "" has no pushes
@@ -29,6 +30,10 @@ type NamedApp struct {
 
 	ConnectRedirect bool // as of OfficialApp
 	ForcePopup      bool
+
+	AgentID int64 // of WeCom apps, as are Private and Guests
+	Private bool
+	Guests  bool
 }
 
 // AppsOf gives the apps of a provider, that of the environment first, then those of the apps file in its order.
@@ -45,6 +50,10 @@ func (c Config) environmentApps() []NamedApp {
 	}
 	if a := c.MiniProgram; a.Configured() {
 		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderMiniProgram, App: a, OpenAccount: DefaultApp})
+	}
+	if a := c.WeCom; a.Configured() {
+		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderWeCom, App: a.App, OpenAccount: DefaultApp,
+			CallbackToken: a.Token, EncodingAESKey: a.EncodingAESKey, AgentID: a.AgentID, Private: a.Private, Guests: a.Guests})
 	}
 	return apps
 }
@@ -145,7 +154,8 @@ func (l *loader) apps(v variables) {
 	case official != "" && official == mini:
 		l.fault("MINIPROGRAM_APP_ID", "is the appid of the official account too; each app has its own")
 	case official == "" && mini == "" && v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" && v.AppsFile == "" &&
+		!l.anyWeCom(v) &&
 		!l.has(Prefix+"OFFICIAL_APP_SECRET") && !l.has(Prefix+"MINIPROGRAM_APP_SECRET"):
-		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID or "+Prefix+"APPS_FILE: no app is configured; give the appid and the AppSecret of at least one")
+		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID, "+Prefix+"WECOM_CORP_ID or "+Prefix+"APPS_FILE: no app is configured; give the appid and the AppSecret of at least one")
 	}
 }
