@@ -188,6 +188,7 @@ type readStatements struct {
 	appToken, fansByUnionID                                          *sql.Stmt
 	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
 	failedDeliveries, stale, dropped                                 *sql.Stmt
+	links                                                            *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -205,6 +206,7 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectNewRevocations: &s.newRevocations,
 		selectRevoked:        &s.revoked,
 		selectFans:           &s.fans,
+		selectLinks:          &s.links,
 		selectByOpenID:       &s.byOpenID,
 
 		selectAppToken:         &s.appToken,
@@ -242,6 +244,9 @@ type writeStatements struct {
 	lockAppToken, saveAppToken, unlockAppToken                     *statement
 	insertSeenPush, prunePushes                                    *statement
 	setSubscribed, markProfileStale, withdrawProfile               *statement
+	confirmMember, unconfirmMember, recheckMember, renameMember    *statement
+	insertLink, selectLink, moveLinks, deleteLinks, deleteLink     *statement
+	moveIdentityBack, deleteAlias, moveLink                        *statement
 
 	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
 	insertDelivery, selectQueued, releaseNext                         *statement
@@ -296,6 +301,18 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		setSubscribed:      &s.setSubscribed,
 		markProfileStale:   &s.markProfileStale,
 		withdrawProfile:    &s.withdrawProfile,
+		confirmMember:      &s.confirmMember,
+		unconfirmMember:    &s.unconfirmMember,
+		recheckMember:      &s.recheckMember,
+		renameMember:       &s.renameMember,
+		insertLink:         &s.insertLink,
+		selectLink:         &s.selectLink,
+		moveLinks:          &s.moveLinks,
+		deleteLinks:        &s.deleteLinks,
+		deleteLink:         &s.deleteLink,
+		moveIdentityBack:   &s.moveIdentityBack,
+		moveLink:           &s.moveLink,
+		deleteAlias:        &s.deleteAlias,
 
 		insertEvent:       &s.insertEvent,
 		selectNewEvents:   &s.newEvents,

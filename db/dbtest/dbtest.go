@@ -37,6 +37,8 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"list", listTests},
 		{"outbox", outboxTests},
 		{"push", pushTests},
+		{"member", memberTests},
+		{"fan link", fanLinkTests},
 		{"concurrency", concurrencyTests},
 		{"close", closeTests},
 	} {
