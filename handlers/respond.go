@@ -193,8 +193,10 @@ func (s *Server) logFailure(c *gin.Context, answer *apiError) {
 	if answer.cause != nil {
 		r.note(slog.String("cause", answer.cause.Error()))
 	}
-	if cause, fix, ok := wechat.Explain(answer.errcode); ok && answer.errcode != 0 {
-		r.note(slog.String("meaning", cause), slog.String("fix", fix))
+	if upstream, ok := errors.AsType[*wechat.Error](answer.cause); ok {
+		if cause, fix, known := upstream.Explain(); known {
+			r.note(slog.String("meaning", cause), slog.String("fix", fix))
+		}
 	}
 }
 

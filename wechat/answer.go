@@ -107,6 +107,28 @@ func (a answer) number(name string) (n int64, ok bool) {
 	return n, err == nil
 }
 
+// numbers returns an array of integers, each a number or a string; absent and
+// null are empty.
+func (a answer) numbers(name string) ([]int64, error) {
+	raw, ok := a.fields[name]
+	if !ok {
+		return nil, nil
+	}
+	var elements []json.RawMessage
+	if err := json.Unmarshal(raw, &elements); err != nil {
+		return nil, fmt.Errorf("the answer's %s is no array", name)
+	}
+	list := make([]int64, 0, len(elements))
+	for _, element := range elements {
+		n, ok := answer{fields: map[string]json.RawMessage{"": element}}.number("")
+		if !ok {
+			return nil, fmt.Errorf("the answer's %s is no array of integers", name)
+		}
+		list = append(list, n)
+	}
+	return list, nil
+}
+
 // flag reads a 1 or 0 that may come as a number, a string or a boolean. What
 // is not plainly a no is a yes: the one flag there is makes us refuse a login.
 func (a answer) flag(name string) bool {
@@ -150,6 +172,15 @@ func (a answer) id(name string) (string, error) {
 		return "", fmt.Errorf("the answer's %s has no possible shape", name)
 	}
 	return id, nil
+}
+
+// object returns a field that is an object itself.
+func (a answer) object(name string) (answer, error) {
+	inner := answer{raw: a.fields[name]}
+	if err := json.Unmarshal(inner.raw, &inner.fields); err != nil || inner.fields == nil {
+		return answer{}, errors.New("the answer's " + name + " is not an object")
+	}
+	return inner, nil
 }
 
 // isVisible reports whether s has only printable ASCII characters other than the

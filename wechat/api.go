@@ -17,6 +17,7 @@ import (
 type API struct {
 	BaseURL *url.URL     // server calls; default https://api.weixin.qq.com
 	OpenURL *url.URL     // pages for browsers; default https://open.weixin.qq.com
+	MPURL   *url.URL     // pictures of QR codes; default https://mp.weixin.qq.com
 	HTTP    *http.Client // default NewHTTPClient(); its redirect policy is replaced by "none"
 
 	Now         func() time.Time // default time.Now
@@ -43,6 +44,7 @@ type App struct {
 const (
 	defaultBaseURL     = "https://api.weixin.qq.com"
 	defaultOpenURL     = "https://open.weixin.qq.com"
+	defaultMPURL       = "https://mp.weixin.qq.com"
 	defaultCallTimeout = 4 * time.Second
 	maxCallTimeout     = 5 * time.Second
 

@@ -3,6 +3,7 @@ package wechat
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ type caller struct {
 	now     func() time.Time
 	timeout time.Duration
 	observe func(Call) // may be nil
+	dialect *Dialect   // of another server than WeChat's; nil for that
 }
 
 // call is one request to WeChat: a GET with everything in its query, or, with a
@@ -40,6 +42,20 @@ const (
 	retryFloor = 100 * time.Millisecond
 )
 
+// setBody makes the call a POST of v. WeChat has refused escapes such as \u0026
+// where they need not be (wechat-protocol §0.1), so nothing is escaped that JSON
+// allows as it is. v is made of our own fields and can be written.
+func (r *call) setBody(v any) error {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return r.busy("the request cannot be written")
+	}
+	r.body = bytes.TrimSuffix(body.Bytes(), []byte("\n"))
+	return nil
+}
+
 // do makes the call and returns the answer, which has no errcode but may
 // still lack what the caller needs. All of it, the repeat included, happens
 // within one deadline.
@@ -55,9 +71,15 @@ func (c *caller) do(ctx context.Context, r call) (answer, error) {
 		return a, nil
 	}
 	if err.Code == 0 && errors.Is(ctx.Err(), context.Canceled) {
-		return answer{}, cancelled(r.op)
+		return answer{}, c.own(cancelled(r.op))
 	}
 	return answer{}, err
+}
+
+// own marks an error as one of the server that c calls.
+func (c *caller) own(err *Error) *Error {
+	err.dialect = c.dialect
+	return err
 }
 
 // cancelled is the error for a caller who has left; that says nothing about
@@ -98,21 +120,32 @@ func (c *caller) try(ctx context.Context, r call) (answer, *Error) {
 func (c *caller) ask(ctx context.Context, r call) (answer, *Error) {
 	body, err := c.fetch(ctx, r)
 	if err != nil {
-		return answer{}, r.unreachable(err)
+		return answer{}, c.own(r.unreachable(err))
 	}
 	a, err := parseAnswer(body)
 	if err != nil {
-		return answer{}, r.busy(err.Error())
+		return answer{}, c.own(r.busy(err.Error()))
 	}
 	code, err := a.errcode()
 	if err != nil {
-		return answer{}, r.busy(err.Error())
+		return answer{}, c.own(r.busy(err.Error()))
 	}
 	if code != 0 {
 		message, _ := a.text("errmsg")
-		return answer{}, &Error{Op: r.op, Code: code, Message: r.clean(message)}
+		return answer{}, c.own(r.refused(code, message, c.dialect))
 	}
 	return a, nil
+}
+
+// refused is the error for an answer with an errcode.
+func (r call) refused(code int, message string, d *Dialect) *Error {
+	err := &Error{Op: r.op, Code: code}
+	if d != nil && d.Split != nil {
+		message, err.Hint, err.From = d.Split(message)
+		err.Hint, err.From = r.clean(err.Hint), r.clean(err.From)
+	}
+	err.Message = r.clean(message)
+	return err
 }
 
 func (c *caller) fetch(ctx context.Context, r call) ([]byte, error) {

@@ -136,19 +136,33 @@ func (c *Callback) Open(query url.Values, body []byte) (*Message, error) {
 	if !c.Encrypts() {
 		return openPlain(body)
 	}
-	signature, ok := only(query, "msg_signature")
-	if !ok {
+	if _, ok := only(query, "msg_signature"); !ok {
 		return nil, fmt.Errorf("%w: the push is not encrypted, and an EncodingAESKey is configured", ErrSignature)
 	}
 	envelope, _, err := readFields(body)
 	if err != nil {
 		return nil, err
 	}
-	ciphertext := envelope["Encrypt"]
-	if ciphertext == "" || !same(signature, MessageSignature(*c.token, at.timestamp, at.nonce, ciphertext)) {
-		return nil, fmt.Errorf("%w: msg_signature does not fit the encrypted content", ErrSignature)
+	return c.openSealed(query, at, envelope)
+}
+
+// OpenSealed is Open for pushes as WeCom makes them (wecom-protocol §9.3): always
+// encrypted, with msg_signature and no signature beside it. So the envelope has to
+// be read before anything is known to come from WeCom.
+func (c *Callback) OpenSealed(query url.Values, body []byte) (*Message, error) {
+	at, err := c.stamp(query)
+	if err != nil {
+		return nil, err
 	}
-	plain, opener, err := c.decrypt(ciphertext)
+	envelope, _, err := readFields(body)
+	if err != nil {
+		return nil, fmt.Errorf("%w: nothing encrypted is in the body", ErrSignature)
+	}
+	return c.openSealed(query, at, envelope)
+}
+
+func (c *Callback) openSealed(query url.Values, at stamp, envelope fields) (*Message, error) {
+	plain, opener, err := c.unseal(query, at, envelope["Encrypt"])
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +172,37 @@ func (c *Callback) Open(query url.Values, body []byte) (*Message, error) {
 	}
 	m.Encrypted, m.cipher, m.nonce = true, opener, at.nonce
 	return m, nil
+}
+
+// VerifySealed is Verify for the GET as WeCom makes it (wecom-protocol §9.2): the
+// echostr is encrypted and signed with the rest. What does not look like one, such
+// as a message that somebody put in its place, is not returned.
+func (c *Callback) VerifySealed(query url.Values) (echo string, err error) {
+	at, err := c.stamp(query)
+	if err != nil {
+		return "", err
+	}
+	sealed, _ := only(query, "echostr")
+	plain, _, err := c.unseal(query, at, sealed)
+	if err != nil {
+		return "", err
+	}
+	if !isEcho(string(plain)) {
+		return "", fmt.Errorf("%w: it has no echostr", ErrMalformed)
+	}
+	return string(plain), nil
+}
+
+// unseal decrypts what msg_signature covers, if that is good.
+func (c *Callback) unseal(query url.Values, at stamp, ciphertext string) ([]byte, *MessageCipher, error) {
+	signature, ok := only(query, "msg_signature")
+	if !ok || ciphertext == "" || !same(signature, MessageSignature(*c.token, at.timestamp, at.nonce, ciphertext)) {
+		return nil, nil, fmt.Errorf("%w: msg_signature does not fit the encrypted content", ErrSignature)
+	}
+	if err := c.recent(at); err != nil {
+		return nil, nil, err
+	}
+	return c.decrypt(ciphertext)
 }
 
 func openPlain(body []byte) (*Message, error) {
@@ -196,19 +241,32 @@ type stamp struct{ timestamp, nonce string }
 // twice has no value: who else reads the request may have taken the other one.
 func (c *Callback) authenticate(query url.Values) (stamp, error) {
 	signature, ok := only(query, "signature")
-	timestamp, okTime := only(query, "timestamp")
-	nonce, okNonce := only(query, "nonce")
-	if !ok || !okTime || !okNonce || nonce == "" {
+	at, err := c.stamp(query)
+	if !ok || err != nil {
 		return stamp{}, fmt.Errorf("%w: signature, timestamp and nonce must be there, each once", ErrSignature)
 	}
-	if !same(signature, MessageSignature(*c.token, timestamp, nonce)) {
+	if !same(signature, MessageSignature(*c.token, at.timestamp, at.nonce)) {
 		return stamp{}, ErrSignature
 	}
-	seconds, err := strconv.ParseInt(timestamp, 10, 64)
-	if err != nil || seconds < 0 || seconds > maxUnix || c.now().Sub(time.Unix(seconds, 0)).Abs() > callbackWindow {
-		return stamp{}, ErrStale
+	return at, c.recent(at)
+}
+
+func (c *Callback) stamp(query url.Values) (stamp, error) {
+	timestamp, okTime := only(query, "timestamp")
+	nonce, okNonce := only(query, "nonce")
+	if !okTime || !okNonce || nonce == "" {
+		return stamp{}, fmt.Errorf("%w: timestamp and nonce must be there, each once", ErrSignature)
 	}
 	return stamp{timestamp, nonce}, nil
+}
+
+// recent refuses what was signed too long ago, or will be.
+func (c *Callback) recent(at stamp) error {
+	seconds, err := strconv.ParseInt(at.timestamp, 10, 64)
+	if err != nil || seconds < 0 || seconds > maxUnix || c.now().Sub(time.Unix(seconds, 0)).Abs() > callbackWindow {
+		return ErrStale
+	}
+	return nil
 }
 
 // only returns the value of a parameter that comes exactly once.

@@ -62,6 +62,9 @@ var errcodes = map[int]errcode{
 	42001: {ErrInvalidToken, "The access token has expired (2 hours).", "Nothing to set: it is renewed. If it repeats, compare the clock of this server."},
 	50001: {ErrInvalidToken, "The user has withdrawn the authorisation.", newLogin},
 
+	87009: {ErrSession, "The session_key is not the user's current one.", newLogin},
+	61010: {ErrSession, "The user has not been in the mini program in the last two hours.", newLogin},
+
 	40030: {ErrInvalidRefreshToken, "The refresh token is not valid.", newLogin},
 	41003: {ErrInvalidRefreshToken, "The request had no refresh token.", newLogin},
 	42002: {ErrInvalidRefreshToken, "The refresh token has expired (30 days).", newLogin},

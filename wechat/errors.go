@@ -31,6 +31,10 @@ var (
 	// ErrForbidden: WeChat refuses this user for good.
 	ErrForbidden = errors.New("wechat: user refused")
 
+	// ErrSession: the user's session_key is not the current one, or the user has
+	// been away too long; the user must call wx.login again.
+	ErrSession = errors.New("wechat: the user's session is over, log in again")
+
 	errCancelled = errors.New("wechat: cancelled by the caller")
 )
 
@@ -41,24 +45,51 @@ type Error struct {
 	Code    int    // WeChat's errcode; 0 if WeChat gave none
 	Message string // its errmsg, cleaned and shortened, or what went wrong on the way
 
-	kind  error // overrules the meaning of Code
-	cause error // an error of package context, or nil
+	// Of WeCom, which adds them to errmsg; else empty.
+	Hint string // by which Tencent's support finds the call
+	From string // the address that the call came from, as WeCom saw it
+
+	kind    error    // overrules the meaning of Code
+	cause   error    // an error of package context, or nil
+	dialect *Dialect // of the server, where that is not WeChat's
 }
 
 func (e *Error) Error() string {
 	text := "wechat: " + e.Op + ": "
+	if e.dialect != nil {
+		text = e.dialect.Name + ": " + e.Op + ": "
+	}
 	if e.Code != 0 {
 		text += "errcode " + strconv.Itoa(e.Code) + ": "
 	}
-	return text + e.Message
+	text += e.Message
+	if e.Hint != "" {
+		text += ", hint " + e.Hint
+	}
+	if e.From != "" {
+		text += ", from " + e.From
+	}
+	return text
 }
 
 // Is reports whether target is the sentinel that fits e.
 func (e *Error) Is(target error) bool {
-	if e.kind != nil {
+	switch {
+	case e.kind != nil:
 		return target == e.kind
+	case e.dialect != nil && e.Code != 0:
+		return target == e.dialect.Meaning(e.Op, e.Code)
 	}
 	return target == meaning(e.Op, e.Code)
+}
+
+// Explain is [Explain] for this very error: in the terms of the server it came
+// from, whose codes may have other meanings, and with what the error knows itself.
+func (e *Error) Explain() (cause, fix string, ok bool) {
+	if e.dialect != nil {
+		return e.dialect.Explain(e)
+	}
+	return Explain(e.Code)
 }
 
 // Unwrap gives context.Canceled if the caller cancelled, and

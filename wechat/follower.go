@@ -29,8 +29,8 @@ const opFollower = "cgi-bin/user/info"
 // that WeChat has ended is replaced once (see [AppTokens.Do]), and a -1 is tried
 // once more.
 func (t *AppTokens) Follower(ctx context.Context, openID string) (Follower, error) {
-	if openID == "" || len(openID) > maxID || !isVisible(openID) {
-		return Follower{}, &Error{Op: opFollower, Message: "the openid is malformed, WeChat was not asked", kind: ErrMisconfigured}
+	if !isID(openID) {
+		return Follower{}, unsendable(opFollower, "the openid is malformed")
 	}
 	r := call{
 		op:      opFollower,

@@ -6,10 +6,13 @@ import (
 	"time"
 )
 
-// tokenState is what an AppTokens remembers. Each method takes the time once and
+// tokenState is what a TokenSource remembers. Each method takes the time once and
 // does no I/O. Tokens are behind pointers, since fmt asks no methods of what is
 // in unexported fields.
 type tokenState struct {
+	renewAfter time.Duration // of TokenSourceConfig
+	pause      func(err error, failed int) time.Duration
+
 	mu       sync.Mutex
 	token    *AppToken // nil: none
 	refused  *AppToken // the one that WeChat refused last, not taken back from a store; nil: none
@@ -29,7 +32,7 @@ func (s *tokenState) look(now time.Time) (token AppToken, renew bool, err error)
 		token = *s.token
 	}
 	switch {
-	case token.fresh(now):
+	case s.fresh(token, now):
 		return token, false, nil
 	case !s.failure.holds(now):
 		return token, true, nil
@@ -43,17 +46,39 @@ func (s *tokenState) look(now time.Time) (token AppToken, renew bool, err error)
 func (t AppToken) alive(now time.Time) bool { return t.Value != "" && now.Before(t.ExpiresAt) }
 
 // fresh reports whether it is too early to ask for another. A token of a short
-// life is renewed in its last quarter.
-func (t AppToken) fresh(now time.Time) bool {
-	early := min(renewEarly, t.ExpiresAt.Sub(t.FetchedAt)/4)
-	return t.Value != "" && now.Before(t.ExpiresAt.Add(-early))
+// life is renewed in its last quarter. Where age counts, one from the future,
+// which a clock that was set back leaves behind, has none that could be known.
+func (s *tokenState) fresh(t AppToken, now time.Time) bool {
+	age, life := now.Sub(t.FetchedAt), t.ExpiresAt.Sub(t.FetchedAt)
+	if s.renewAfter > 0 && (age < -renewGrace || age >= s.renewAfter) {
+		return false
+	}
+	return t.Value != "" && age < life-min(renewEarly, life/4)
+}
+
+// overdue reports whether t is so old that it is handed out for want of a new one
+// only.
+func (s *tokenState) overdue(t AppToken, now time.Time) bool {
+	age := now.Sub(t.FetchedAt)
+	return s.renewAfter > 0 && (age < -renewGrace || age >= s.renewAfter+renewGrace)
 }
 
 // accepts reports whether a stored token spares us the fetch.
 func (s *tokenState) accepts(token AppToken, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return token.fresh(now) && !s.refused.is(token.Value)
+	return s.fresh(token, now) && !s.refused.is(token.Value)
+}
+
+// again gives a token that was fetched before it ended the end it had: some
+// methods hand out the old one then, with a whole new life that it does not have.
+func (s *tokenState) again(token AppToken, now time.Time) AppToken {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token.is(token.Value) && s.token.alive(now) && s.token.ExpiresAt.Before(token.ExpiresAt) {
+		token.ExpiresAt = s.token.ExpiresAt
+	}
+	return token
 }
 
 func (s *tokenState) keep(token AppToken) {
@@ -65,10 +90,10 @@ func (s *tokenState) keep(token AppToken) {
 func (s *tokenState) failed(err error, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failure.add(err, now)
+	s.failure.add(err, now, s.pause)
 }
 
-// drop forgets the token if it is the refused one; see AppTokens.Drop.
+// drop forgets the token if it is the refused one; see TokenSource.Drop.
 func (s *tokenState) drop(refused Secret, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,9 +138,13 @@ func (f failure) holds(now time.Time) bool {
 	return f.err != nil && !now.Before(f.at) && now.Before(f.until)
 }
 
-func (f *failure) add(err error, now time.Time) {
+func (f *failure) add(err error, now time.Time, pause func(error, int) time.Duration) {
 	f.err, f.at = err, now
 	f.count++
+	if pause != nil {
+		f.until = now.Add(pause(err, f.count))
+		return
+	}
 	f.until = now.Add(f.pause(now))
 }
 

@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// TokenStore keeps app tokens where a restart, and other processes, find them.
-// Whoever can read them can act as the app: an implementation should seal them.
+// TokenStore keeps app tokens and tickets where a restart, and other processes,
+// find them. Whoever can read them can act as the app: an implementation should
+// seal them.
 //
 // A process that must fetch takes a lock, so that the others wait for its token
 // instead of fetching their own. The lock is a lease: it ends by itself when its
 // holder dies. Nothing is held while WeChat is asked but a mark in the store.
 //
-// Keys are appids. An owner is a random text, another one for each fetch. Every
+// Keys are those of [TokenSourceConfig], such as an appid. An owner is a random text, another one for each fetch. Every
 // method may be called by many goroutines and processes at once, and returns
 // when its context ends, after a second at the latest. An error of any of them
 // costs a fetch, no more.

@@ -52,7 +52,7 @@ func errcodeOf(c wechat.Call) string {
 	case c.Err.Code == 0:
 		return "none"
 	}
-	if _, _, known := wechat.Explain(c.Err.Code); !known {
+	if _, _, known := c.Err.Explain(); !known {
 		return "other"
 	}
 	return strconv.Itoa(c.Err.Code)
