@@ -10,6 +10,7 @@ import (
 const (
 	ProviderOfficialAccount = "official_account"
 	ProviderMiniProgram     = "mini_program"
+	ProviderWebsite         = "website"
 	ProviderWeCom           = "wecom" // never takes part in linking by unionid
 )
 

@@ -9,8 +9,9 @@
 //	    unknown fan ──────────────▶ register.go  /login/register: one tap asks for snsapi_userinfo
 //	    refused, snapshot, no cookies ─────────▶ the page that says what to do
 //
-// entrance.go is what differs between the providers that a browser logs in with. flow.go keeps the sealed flow cookies, repeats.go joins the callbacks WeChat sends twice, returnto.go is the one check
-// of every return address. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
+// entrance.go is what differs between the providers that a browser logs in with; website.go is one, with WeChat's QR code on a
+// desktop. flow.go keeps the sealed flow cookies, repeats.go joins the callbacks WeChat sends twice, returnto.go is the one check
+// of every return address. jssdk.go signs pages for WeChat's JS-SDK. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
 // cookie may change something. events.go takes WeChat's pushes, push.go says what each
 // means. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
 //

@@ -20,8 +20,8 @@ type entrance interface {
 	// scope is the scope that a login which asks for wanted has here.
 	scope(wanted wechat.Scope) wechat.Scope
 
-	// address is WeChat's page that asks the person. It leads back to callback, which may have a query.
-	address(callback string, f flow) string
+	// address is WeChat's page that asks the person, in lang if it has several. It leads back to callback, which may have a query.
+	address(callback string, f flow, lang string) string
 
 	// land exchanges the code and finds how the login ends. A code that is not accepted is wechat.ErrInvalidCode.
 	land(ctx context.Context, f flow, code string) (landing, error)
@@ -33,6 +33,9 @@ func (s *Server) entrance(provider, app string) (entrance, error) {
 	case db.ProviderOfficialAccount:
 		account, err := s.officialAccount(app)
 		return officialEntrance{s, account}, err
+	case db.ProviderWebsite:
+		site, err := s.website(app)
+		return websiteEntrance{s, site}, err
 	}
 	return nil, errNotConfigured
 }
@@ -63,7 +66,7 @@ func (e officialEntrance) appID() string    { return e.account.Client.AppID() }
 
 func (e officialEntrance) scope(wanted wechat.Scope) wechat.Scope { return wanted }
 
-func (e officialEntrance) address(callback string, f flow) string {
+func (e officialEntrance) address(callback string, f flow, _ string) string {
 	return e.account.Client.AuthorizeURL(callback, wechat.Scope(f.Scope), f.State)
 }
 

@@ -113,7 +113,7 @@ func (s *Server) toWeChat(c *gin.Context, e entrance, f flow) error {
 	}
 	callback := s.cfg.PublicURL.JoinPath("/callback", entrancePath(e.provider()))
 	callback.RawQuery = marks.Encode()
-	return redirect(c, e.address(callback.String(), f))
+	return redirect(c, e.address(callback.String(), f, s.language(c)))
 }
 
 // officialAccount finds an account by its alias or its appid. DefaultApp means the only one, whatever its alias.

@@ -54,6 +54,15 @@ func (s *Server) static() handlerFunc {
 	}
 }
 
+// staticFile serves one of the static files at an address without a version.
+func (s *Server) staticFile(name string) handlerFunc {
+	serve := s.static()
+	return func(c *gin.Context) error {
+		c.Request.URL.Path = "/static/" + name
+		return serve(c)
+	}
+}
+
 var domainFileName = regexp.MustCompile(`^/((?:MP|WW)_verify_[A-Za-z0-9]{1,64}\.txt)$`)
 
 // maxDomainFile bounds a verification file; real ones hold 16 characters.

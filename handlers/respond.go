@@ -205,7 +205,7 @@ const loginFailed = "login.failed"
 // failureEvent names the security event that a failure on this route is (LOG-03).
 func failureEvent(route string) string {
 	switch route {
-	case "/callback/official-account", "/miniprogram/login":
+	case "/callback/official-account", "/callback/website", "/miniprogram/login":
 		return loginFailed
 	case "/logout", "/me", verifyRoute:
 		return "access.refused"

@@ -42,6 +42,10 @@ type Config struct {
 
 	OfficialAccounts []OfficialAccount
 	MiniPrograms     []MiniProgram
+	Websites         []Website
+
+	// JSSDKScript is where pages load WeChat's JS-SDK from; "" is WeChat's own place.
+	JSSDKScript string
 
 	Store       db.Store
 	Keys        *jwtauth.KeySet
@@ -76,6 +80,7 @@ type OfficialAccount struct {
 	OpenAccount string // unionids are compared inside it only
 	Client      *wechat.Official
 	Tokens      *wechat.AppTokens // of the same app; nil: it is never asked anything that needs an app token
+	Tickets     *wechat.Tickets   // of the same app, for the JS-SDK; nil: no pages are signed for it
 	Callback    *wechat.Callback  // takes its pushes; nil: /events/official-account does not know the account
 }
 
@@ -112,6 +117,8 @@ type Server struct {
 	passLog      slog.Handler // for passKnown
 
 	followerPauses *pauses
+
+	jssdkScript http.Handler // of /jssdk.js
 }
 
 // New checks the configuration and builds the routes.
@@ -127,6 +134,10 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("handlers: %w", err)
 	}
+	jssdkScript, err := templates.JSSDKScript(returnTo.Origin(), cfg.JSSDKScript)
+	if err != nil {
+		return nil, fmt.Errorf("handlers: %w", err)
+	}
 	s := &Server{
 		cfg:        cfg,
 		trusted:    trusted,
@@ -139,6 +150,7 @@ func New(cfg Config) (*Server, error) {
 		codes:      newSeenCodes(cfg.Now),
 
 		followerPauses: newPauses(cfg.Now),
+		jssdkScript:    jssdkScript,
 	}
 	gin.SetMode(gin.ReleaseMode) // else it prints every route, and headers when a handler panics
 	engine := gin.New()
@@ -177,12 +189,19 @@ func (s *Server) routes() {
 	r.GET("/login", s.limitRate, s.handle(s.login))
 	r.GET("/login/official-account", s.limitRate, s.handle(s.loginWith(db.ProviderOfficialAccount)))
 	r.GET("/callback/official-account", s.limitRate, s.handle(s.callback(db.ProviderOfficialAccount)))
+	r.GET("/login/website", s.limitRate, s.handle(s.loginWith(db.ProviderWebsite)))
+	r.GET("/callback/website", s.limitRate, s.handle(s.callback(db.ProviderWebsite)))
 	r.GET("/login/register", s.limitRate, s.handle(s.registerPage))
 	r.GET("/login/refused", s.limitRate, s.handle(s.refusedPage))
 	r.GET("/login/snapshot", s.limitRate, s.handle(s.snapshotPage))
 	r.GET("/login/cookies-off", s.limitRate, s.handle(s.cookiesOffPage))
 	r.POST("/logout", s.handle(s.logout))
 	both(r, "/", s.handle(s.home))
+
+	// Pages.
+	both(r, "/wxbridge.js", s.handle(s.staticFile("wxbridge.js")))
+	both(r, "/jssdk.js", gin.WrapH(s.jssdkScript))
+	r.GET("/jssdk/config", s.allowPages, s.limitRate, s.handle(s.jssdkConfig))
 
 	// Mini program.
 	r.POST("/miniprogram/login", s.limitRate, s.handle(s.miniProgramLogin))

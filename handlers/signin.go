@@ -144,9 +144,15 @@ func (s *Server) newerProfile(ctx context.Context, account OfficialAccount, iden
 	return nil, landHome
 }
 
+// profileClient is a client of an app whose people allow their profile to be read.
+type profileClient interface {
+	Refresh(ctx context.Context, refreshToken wechat.Secret) (wechat.UserToken, error)
+	UserInfo(ctx context.Context, t wechat.UserToken, lang string) (wechat.UserInfo, error)
+}
+
 // userInfo reads the profile. A token that WeChat calls stale is refreshed, and the call repeated, once. Its answer must
 // be about the person the code was for.
-func userInfo(ctx context.Context, client *wechat.Official, token wechat.UserToken) (wechat.UserToken, wechat.UserInfo, error) {
+func userInfo(ctx context.Context, client profileClient, token wechat.UserToken) (wechat.UserToken, wechat.UserInfo, error) {
 	info, err := client.UserInfo(ctx, token, "")
 	if errors.Is(err, wechat.ErrInvalidToken) {
 		fresh, refreshErr := client.Refresh(ctx, token.RefreshToken)
@@ -171,20 +177,29 @@ const userRefreshLife = 30 * 24 * time.Hour
 
 func (s *Server) profileLogin(account OfficialAccount, token wechat.UserToken, info wechat.UserInfo) db.Login {
 	identity := db.Identity{Provider: db.ProviderOfficialAccount, AppID: account.Client.AppID(), OpenID: token.OpenID,
-		OpenAccount: account.OpenAccount, UnionID: info.UnionID, Scope: string(wechat.ScopeUserinfo)}
-	if identity.UnionID == "" {
-		identity.UnionID = token.UnionID
-	}
+		OpenAccount: account.OpenAccount, UnionID: unionOf(token, info), Scope: string(wechat.ScopeUserinfo)}
 	if refresh := token.RefreshToken.Reveal(); refresh != "" {
 		identity.UserRefreshTokenSealed = s.cfg.Box.Seal(refreshTokenPurpose, []byte(refresh), identityLabel(identity))
 		identity.UserRefreshExpiresAt = s.cfg.Now().Add(userRefreshLife)
 	}
-	return db.Login{Identity: identity, Profile: &db.Profile{
+	return db.Login{Identity: identity, Profile: profileOf(info)}
+}
+
+// unionOf is the unionid that WeChat told, in one of two places; "" if in none.
+func unionOf(token wechat.UserToken, info wechat.UserInfo) string {
+	if info.UnionID != "" {
+		return info.UnionID
+	}
+	return token.UnionID
+}
+
+func profileOf(info wechat.UserInfo) *db.Profile {
+	return &db.Profile{
 		Nickname:  clip(info.Nickname, maxNickname),
 		AvatarURL: fitting(info.AvatarURL, maxAvatarURL),
 		Language:  clip(info.Language, 16),
 		JSON:      info.Raw,
-	}}
+	}
 }
 
 // identityLabel binds what is sealed for one identity to it.

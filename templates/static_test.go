@@ -49,7 +49,7 @@ func TestStaticServesWhatPagesLinkTo(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 4 {
+	if len(seen) != 5 {
 		t.Errorf("pages link to %v", seen)
 	}
 }

@@ -68,7 +68,7 @@ type Home struct {
 	LoginURL     string   // #login; default /login?return_to=/
 	LogoutURL    string   // action of the form #logout; default /logout
 	FormToken    string   // hidden field form_token of #logout; "" leaves it out
-	IDCookieName string   // the cookie that static/home.js reads
+	IDCookieName string   // the cookie that the page's script reads
 	SignedIn     bool     // the request carried a good access token
 	ImageHosts   []string // the img-src entries of avatars, "https://host" or "host"; a picture from elsewhere becomes a letter
 }

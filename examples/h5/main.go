@@ -88,22 +88,28 @@ func hello(w http.ResponseWriter, r *http.Request) {
 //go:embed index.html app.js style.css
 var page embed.FS
 
-// defaultBridge is the address in index.html.
-const defaultBridge = `content="http://127.0.0.1:8080"`
+// defaultBridge begins the addresses in index.html.
+const defaultBridge = `src="http://127.0.0.1:8080/`
 
 func servePage(bridge string) http.HandlerFunc {
 	source, err := page.ReadFile("index.html")
 	if err != nil {
 		panic(err) // it is embedded above
 	}
-	index := strings.Replace(string(source), defaultBridge, `content="`+html.EscapeString(bridge)+`"`, 1)
+	index := strings.ReplaceAll(string(source), defaultBridge, `src="`+html.EscapeString(bridge)+`/`)
+	// The JS-SDK comes from WeChat; beside a bridge on plain http, from a simulator on this machine, which it asks too.
+	weChat, simulator := "https://res.wx.qq.com", ""
+	if strings.HasPrefix(bridge, "http:") {
+		weChat, simulator = "http://localhost:*", " http://localhost:*"
+	}
 	return func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		// Pictures: WeChat's, and those of a simulator on this machine.
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "+
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self' "+bridge+" "+weChat+"; style-src 'self'; "+
+			"connect-src 'self' "+bridge+simulator+"; "+
 			"img-src 'self' data: https: http://localhost:* http://127.0.0.1:*; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		fmt.Fprint(w, index)
 	}

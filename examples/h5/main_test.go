@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"wxbridge/jwtauth"
+	"wxbridge/templates"
 )
 
 // bridge publishes keys, signs tokens, and notes who came to log in.
@@ -51,9 +52,19 @@ func newBridge(t *testing.T) *bridge {
 		b.logins = append(b.logins, r.URL.Query().Get("return_to"))
 		http.Redirect(w, r, r.URL.Query().Get("return_to"), http.StatusFound) // comes back without a cookie
 	})
+	scripts := templates.Static()
+	mux.HandleFunc("GET /wxbridge.js", func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = "/static/wxbridge.js"
+		scripts.ServeHTTP(w, r)
+	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	b.url = server.URL
+	jssdk, err := templates.JSSDKScript(b.url, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux.Handle("GET /jssdk.js", jssdk)
 	b.issuer, err = jwtauth.NewIssuer(keys, jwtauth.IssuerConfig{
 		Issuer: b.url, Audience: b.url + "/api", ClientID: "wxbridge", TTL: time.Hour})
 	if err != nil {
@@ -189,6 +200,15 @@ func TestPageInABrowser(t *testing.T) {
 		}
 		if n := len(b.visits()); n != 0 {
 			t.Errorf("%d logins", n)
+		}
+	})
+
+	t.Run("the JS-SDK says where it works", func(t *testing.T) {
+		b := newBridge(t)
+		ctx := open(t, b, newPage(t, b), map[string]string{"wxbridge_id": b.idToken(t, "n", "")})
+		do(t, ctx, visible("#signed-in"), chromedp.Click(chromedp.CSS("#try-jssdk")), visible("#answer:not(:empty)"))
+		if got := text(t, ctx, "#answer"); !strings.Contains(got, "This is not WeChat’s browser") {
+			t.Errorf("answer %q", got)
 		}
 	})
 

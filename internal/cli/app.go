@@ -154,6 +154,7 @@ func handlersConfig(cfg config.Config, keys *jwtauth.KeySet, revocations *jwtaut
 		Pages:           pages,
 		Now:             time.Now,
 		Observe:         meters.requests(),
+		JSSDKScript:     jssdkScript(cfg),
 	}
 	if cfg.RateLimit > 0 {
 		hc.RateLimit = ratelimit.New(cfg.RateLimit, ratelimit.DefaultEntries, time.Now)

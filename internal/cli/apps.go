@@ -40,6 +40,14 @@ func credentials(a config.NamedApp) wechat.App {
 // addApps makes the clients of all apps.
 func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 	for _, a := range apps {
+		if a.Provider == config.ProviderWebsite { // has no app token
+			client, err := wechat.NewWebsite(m.api, credentials(a))
+			if err != nil {
+				return err
+			}
+			hc.Websites = append(hc.Websites, handlers.Website{Alias: a.Alias, OpenAccount: a.OpenAccount, Client: client})
+			continue
+		}
 		tokens, err := m.tokens(a)
 		if err != nil {
 			return err
@@ -55,7 +63,7 @@ func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 				return err
 			}
 			hc.OfficialAccounts = append(hc.OfficialAccounts, handlers.OfficialAccount{Alias: a.Alias, OpenAccount: a.OpenAccount, Client: client,
-				Callback: callback, Tokens: tokens})
+				Callback: callback, Tokens: tokens, Tickets: wechat.NewJSAPITickets(tokens)})
 		case config.ProviderMiniProgram:
 			client, err := wechat.NewMiniProgram(m.api, credentials(a))
 			if err != nil {
@@ -65,6 +73,15 @@ func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 		}
 	}
 	return nil
+}
+
+// jssdkScript is where pages load WeChat's JS-SDK from: its own place, or where a simulator takes WeChat's part, that one's.
+// WeChat is never reached over plain http.
+func jssdkScript(cfg config.Config) string {
+	if cfg.WeChatOpenURL.Scheme == "https" {
+		return ""
+	}
+	return cfg.WeChatOpenURL.JoinPath("/_simulator/jweixin.js").String()
 }
 
 // newCallback takes the pushes of an app, if it has a token for them.

@@ -149,7 +149,9 @@ func devEnviron(environ map[string]string, data string) (_ map[string]string, re
 	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
 		delete(environ, config.Prefix+name)
 	}
-	for kind, app := range map[string]simulator.App{"OFFICIAL": devApp(simulator.ProviderOfficialAccount), "MINIPROGRAM": devApp(simulator.ProviderMiniProgram)} {
+	for kind, provider := range map[string]string{"OFFICIAL": simulator.ProviderOfficialAccount, "MINIPROGRAM": simulator.ProviderMiniProgram,
+		"WEBSITE": simulator.ProviderWebsite} {
+		app := devApp(provider)
 		id, secret := config.Prefix+kind+"_APP_ID", config.Prefix+kind+"_APP_SECRET"
 		if environ[id] == "" && environ[secret] == "" && environ[secret+"_FILE"] == "" {
 			environ[id], environ[secret] = app.AppID, app.Secret
@@ -215,11 +217,13 @@ func devApps(cfg config.Config, bridge string) []simulator.App {
 			apps[i].EventsMode = "" // encrypted, if there is a key
 		case simulator.ProviderMiniProgram:
 			apps[i].AppID, apps[i].Secret = cfg.MiniProgram.ID, cfg.MiniProgram.Secret.Reveal()
+		case simulator.ProviderWebsite:
+			apps[i].AppID, apps[i].Secret = cfg.Website.ID, cfg.Website.Secret.Reveal()
 		}
 	}
 	apps = withEvents(apps, bridge)
 	for _, a := range cfg.Apps {
-		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID {
+		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID || a.ID == cfg.Website.ID {
 			continue
 		}
 		app := simulator.App{Provider: a.Provider, AppID: a.ID, Secret: a.Secret.Reveal(), RedirectDomain: cfg.PublicURL.Host,

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,13 +35,13 @@ func (e *env) simulatorCommand() *cobra.Command {
 		Short: "Run the simulated WeChat alone, for any WeChat backend in any language",
 		Long: `Run the simulated WeChat alone. It keeps everything in memory and listens on loopback only.
 
-Without --apps it has one official account and one mini program, and prints them on stdout as lines for an env file.`,
+Without --apps it has an official account, a mini program and a website app, and prints them on stdout as lines for an env file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return e.simulate(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", defaultSimulatorListen, "loopback address, port 0 for any free one")
-	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, open_account, events_url, token, encoding_aes_key, events_mode")
+	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, js_domains, open_account, events_url, token, encoding_aes_key, events_mode")
 	flags.StringVar(&f.bridge, "bridge", "http://"+defaultListen, "`URL` of the login server under test, for the phone page")
 	flags.StringToStringVar(&f.switches, "switch", nil, "set a doubtful behaviour, `name=choice`; may be repeated")
 	flags.BoolVar(&f.hostile, "hostile", false, "visit callbacks twice, as WeChat's clients do now and then")
@@ -134,9 +135,10 @@ func eventsURL(bridge string) string {
 
 // printEnvLines writes what a bridge needs to use this simulator.
 func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
-	kinds := map[string]string{simulator.ProviderOfficialAccount: "OFFICIAL", simulator.ProviderMiniProgram: "MINIPROGRAM"}
+	kinds := map[string]string{simulator.ProviderOfficialAccount: "OFFICIAL", simulator.ProviderMiniProgram: "MINIPROGRAM",
+		simulator.ProviderWebsite: "WEBSITE"}
 	for _, app := range apps {
-		if kind := kinds[app.Provider]; kind != "" {
+		if kind := kinds[app.Provider]; kind != "" && knownVariable(kind+"_APP_ID") {
 			fmt.Fprintf(w, "%s%s_APP_ID=%s\n%s%s_APP_SECRET=%s\n", config.Prefix, kind, app.AppID, config.Prefix, kind, app.Secret)
 		}
 	}
@@ -144,6 +146,11 @@ func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
 	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
 		fmt.Fprintf(w, "%s%s=%s\n", config.Prefix, name, simulatorURL)
 	}
+}
+
+// knownVariable says whether a bridge has the setting: an unknown one would stop its start.
+func knownVariable(name string) bool {
+	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == config.Prefix+name })
 }
 
 // printCallbackLines writes what checks and decrypts pushes, as far as the bridge has settings for it: an unknown one

@@ -10,8 +10,12 @@ import (
 const (
 	ProviderOfficialAccount = "official_account"
 	ProviderMiniProgram     = "mini_program"
+	ProviderWebsite         = "website"
 	ProviderWeCom           = "wecom"
 )
+
+// providers are all of them. Nobody changes the list.
+var providers = []string{ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite, ProviderWeCom}
 
 // DefaultApp is the alias of the apps that the environment configures, and the name of the open account of apps that
 // name none.
@@ -20,7 +24,7 @@ const DefaultApp = "default"
 // NamedApp is one of the apps of an instance.
 type NamedApp struct {
 	Alias    string // what app= names it
-	Provider string // ProviderOfficialAccount, ProviderMiniProgram or ProviderWeCom
+	Provider string // ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite or ProviderWeCom
 	App             // of a WeCom app the corpid and the app's Secret
 
 	OpenAccount    string // unionids are compared inside it only
@@ -50,6 +54,9 @@ func (c Config) environmentApps() []NamedApp {
 	}
 	if a := c.MiniProgram; a.Configured() {
 		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderMiniProgram, App: a, OpenAccount: DefaultApp})
+	}
+	if a := c.Website; a.Configured() {
+		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderWebsite, App: a, OpenAccount: DefaultApp})
 	}
 	if a := c.WeCom; a.Configured() {
 		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderWeCom, App: a.App, OpenAccount: DefaultApp,
@@ -149,13 +156,16 @@ var encodingAESKey = regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
 
 // apps checks what concerns the apps together.
 func (l *loader) apps(v variables) {
-	official, mini := v.OfficialAppID, v.MiniProgramAppID
-	switch {
-	case official != "" && official == mini:
+	official, mini, website := v.OfficialAppID, v.MiniProgramAppID, v.WebsiteAppID
+	if official != "" && official == mini {
 		l.fault("MINIPROGRAM_APP_ID", "is the appid of the official account too; each app has its own")
-	case official == "" && mini == "" && v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" && v.AppsFile == "" &&
-		!l.anyWeCom(v) &&
-		!l.has(Prefix+"OFFICIAL_APP_SECRET") && !l.has(Prefix+"MINIPROGRAM_APP_SECRET"):
-		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID, "+Prefix+"WECOM_CORP_ID or "+Prefix+"APPS_FILE: no app is configured; give the appid and the AppSecret of at least one")
+	}
+	if website != "" && (website == official || website == mini) {
+		l.fault("WEBSITE_APP_ID", "is the appid of another app too; each app has its own, a website app that of open.weixin.qq.com")
+	}
+	none := !l.anyWeCom(v) && v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" && v.WebsiteAppSecret == "" && v.AppsFile == "" &&
+		!l.has(Prefix+"OFFICIAL_APP_SECRET") && !l.has(Prefix+"MINIPROGRAM_APP_SECRET") && !l.has(Prefix+"WEBSITE_APP_SECRET")
+	if none && official == "" && mini == "" && website == "" {
+		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID, "+Prefix+"WEBSITE_APP_ID, "+Prefix+"WECOM_CORP_ID or "+Prefix+"APPS_FILE: no app is configured; give the appid and the AppSecret of at least one")
 	}
 }

@@ -283,8 +283,8 @@ func (r *appsReader) checkNames(e appEntry, a NamedApp) {
 	default:
 		r.aliases[a.Alias] = here
 	}
-	if !slices.Contains([]string{ProviderOfficialAccount, ProviderMiniProgram, ProviderWeCom}, a.Provider) {
-		r.field(e, "provider", "is missing or is neither official_account nor mini_program nor wecom, which are all that this version knows")
+	if !slices.Contains(providers, a.Provider) {
+		r.field(e, "provider", "is missing or is none of official_account, mini_program, website and wecom, which are all that this version knows")
 	}
 	switch first, taken := r.appIDs[a.unique()]; {
 	case a.Provider == ProviderWeCom && !corpID.MatchString(a.ID):

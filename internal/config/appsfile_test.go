@@ -141,8 +141,8 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 		"an alias twice":             {"apps:\n" + shop + "- " + strings.Replace(club, "club", "shop", 1) + "}\n", []string{"6 alias is already that of the app on line 2"}},
 		"the alias of variables":     {"apps:\n- " + strings.Replace(club, "club", "default", 1) + "}\n", []string{"2 alias is already that of an app that variables configure"}},
 		"no provider":                {"apps:\n" + strings.Replace(shop, "provider: official_account", "open_account: a", 1), []string{"2 provider is missing"}},
-		"an unknown provider":        {"apps:\n" + strings.Replace(shop, "official_account", marked, 1), []string{"3 provider is missing or is neither"}},
-		"a provider of later":        {"apps:\n" + strings.Replace(shop, "official_account", "website", 1), []string{"3 provider is missing or is neither official_account nor mini_program"}},
+		"an unknown provider":        {"apps:\n" + strings.Replace(shop, "official_account", marked, 1), []string{"3 provider is missing or is none of"}},
+		"a provider of later":        {"apps:\n" + strings.Replace(shop, "official_account", "payment", 1), []string{"3 provider is missing or is none of official_account, mini_program, website and wecom"}},
 		"no appid":                   {"apps:\n" + strings.Replace(shop, "appid: "+shopID, "open_account: a", 1), []string{"2 appid is missing"}},
 		"a bad appid":                {"apps:\n" + strings.Replace(shop, shopID, "wx5A1D0C77BE4F2390", 1), []string{"4 appid is missing or is not wx"}},
 		"an appid twice":             {"apps:\n" + shop + "- " + strings.Replace(club, clubID, shopID, 1) + "}\n", []string{"6 appid is already that of the app on line 2"}},
@@ -171,8 +171,9 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 		"a corp without an agent":    {"apps:\n- {alias: corp, provider: wecom, appid: " + corpID + ", secret: " + shopSecret + "}\n", []string{"2 agent_id is missing or is not an AgentId"}},
 		"one agent twice":            {"apps:\n- " + corp + "}\n- " + strings.Replace(corp, "corp", "sales", 1) + "}\n", []string{"3 appid is already that of the app on line 2"}},
 		"a corp in plain mode":       {"apps:\n- " + corp + ", callback_token: abc}\n", []string{"2 callback_token is given without encoding_aes_key"}},
-		"a corp with WeChat's":       {"apps:\n- " + corp + ", open_account: a, token_api: plain, force_popup: true}\n", []string{"2 open_account is for apps of WeChat only", "2 token_api is for apps", "2 force_popup is for official"}},
+		"a corp with WeChat's":       {"apps:\n- " + corp + ", open_account: a, token_api: plain, force_popup: true}\n", []string{"2 open_account is for apps of WeChat only", "2 token_api is for official accounts and mini programs only", "2 force_popup is for official"}},
 		"an account with WeCom's":    {"apps:\n" + shop + "  agent_id: 7\n  private: true\n  guests: maybe\n", []string{"6 agent_id is for WeCom apps only", "7 private is for WeCom apps only", "8 guests is neither true nor false"}},
+		"what a website app has not": {"apps:\n- " + strings.Replace(mini, "mini_program", "website", 1) + ", callback_token: abc, token_api: stable}\n", []string{"2 callback_token is for official accounts and WeCom apps only", "2 token_api is for official accounts and mini programs only"}},
 		"several, in order":          {"apps:\n" + shop + "  x: 1\n- {alias: b}\n- " + marked + "\n- " + strings.Replace(club, "club", "shop", 1) + "}\n", []string{"6 there is a field", "7 provider", "7 appid", "7 secret and", "8 an app is a set", "9 alias is already"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -35,9 +35,10 @@ type Config struct {
 
 	Official    OfficialApp // zero: not configured
 	MiniProgram App         // zero: not configured
+	Website     App         // zero: not configured
 	WeCom       WeComApp    // zero: not configured
 
-	// Apps are all apps: Official, MiniProgram and WeCom under the alias DefaultApp, then those of AppsFile.
+	// Apps are all apps: Official, MiniProgram, Website and WeCom under the alias DefaultApp, then those of AppsFile.
 	Apps     []NamedApp
 	AppsFile string // "" has none
 
@@ -129,6 +130,7 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 		ForcePopup:      v.OfficialForcePopup,
 	}
 	c.MiniProgram = l.app("MINIPROGRAM", v.MiniProgramAppID, v.MiniProgramAppSecret)
+	c.Website = l.app("WEBSITE", v.WebsiteAppID, v.WebsiteAppSecret)
 	c.WeCom = l.wecom(v)
 	l.apps(v)
 	c.AppsFile, c.Apps = v.AppsFile, c.environmentApps()

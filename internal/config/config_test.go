@@ -23,6 +23,7 @@ const (
 	goodOfficialSecret = "5f4dcc3b5aa765d61d8327deb882cf99"
 	otherSecret        = "Vw8eRt5yUq2iOp9aSd4fGh7jKl1zXc6vBn3mQwErTy0="
 	goodMiniSecret     = "e10adc3949ba59abbe56e057f20f883e"
+	goodWebsiteSecret  = "0cc175b9c0f1b6a831c399e269772661"
 	goodToken          = "7c1f0a9be3d24865"
 	goodAESKey         = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFR" // the last character has bits that count for nothing
 )
@@ -100,6 +101,8 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_OFFICIAL_FORCE_POPUP=false",
 		"WXBRIDGE_MINIPROGRAM_APP_ID=",
 		"WXBRIDGE_MINIPROGRAM_APP_SECRET=",
+		"WXBRIDGE_WEBSITE_APP_ID=",
+		"WXBRIDGE_WEBSITE_APP_SECRET=",
 		"WXBRIDGE_WECOM_CORP_ID=",
 		"WXBRIDGE_WECOM_AGENT_ID=",
 		"WXBRIDGE_WECOM_SECRET=",
@@ -296,6 +299,9 @@ func TestMissingVariables(t *testing.T) {
 		{"pushes without an official account", onlyMini("OFFICIAL_TOKEN=" + goodToken), []string{"OFFICIAL_TOKEN: WXBRIDGE_OFFICIAL_APP_ID is not"}},
 		{"a key for pushes without a token", with("OFFICIAL_ENCODING_AES_KEY=" + goodAESKey), []string{"OFFICIAL_TOKEN: is not set, but WXBRIDGE_OFFICIAL_ENCODING_AES_KEY is"}},
 		{"mini program without its secret", with("MINIPROGRAM_APP_ID=wx00112233445566ff"), []string{"MINIPROGRAM_APP_SECRET: is not set"}},
+		{"website app without its secret", with("WEBSITE_APP_ID=wx00112233445566ee"), []string{"WEBSITE_APP_SECRET: is not set"}},
+		{"website secret without its appid, and no app else", map[string]string{"WXBRIDGE_PUBLIC_URL": minimal()["WXBRIDGE_PUBLIC_URL"],
+			"WXBRIDGE_SECRET": goodSecret, "WXBRIDGE_WEBSITE_APP_SECRET": goodMiniSecret}, []string{"WEBSITE_APP_ID: is not set"}},
 		{"mini program secret without its appid", with("MINIPROGRAM_APP_SECRET=" + goodMiniSecret), []string{"MINIPROGRAM_APP_ID: is not set"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -370,7 +376,7 @@ func TestKEY07_SecretsFromFiles(t *testing.T) {
 	}
 	t.Run("every secret may come from a file", func(t *testing.T) {
 		const shared = "r4Jk8Wq1Zx6Cv3Bn9Mm2Lp7Oi5Uy0TtE"
-		paths := []string{file(goodSecret + "\n"), file(otherSecret), file(goodOfficialSecret + "\r\n"), file(goodToken + "\n"), file(goodAESKey), file(goodMiniSecret), file(shared + "\n")}
+		paths := []string{file(goodSecret + "\n"), file(otherSecret), file(goodOfficialSecret + "\r\n"), file(goodToken + "\n"), file(goodAESKey), file(goodMiniSecret), file(goodWebsiteSecret), file(shared + "\n")}
 		environ := without("SECRET", "OFFICIAL_APP_SECRET")
 		environ["WXBRIDGE_SECRET_FILE"] = paths[0]
 		environ["WXBRIDGE_SECRET_PREVIOUS_FILE"] = paths[1]
@@ -379,11 +385,13 @@ func TestKEY07_SecretsFromFiles(t *testing.T) {
 		environ["WXBRIDGE_OFFICIAL_ENCODING_AES_KEY_FILE"] = paths[4]
 		environ["WXBRIDGE_MINIPROGRAM_APP_ID"] = "wx00112233445566ff"
 		environ["WXBRIDGE_MINIPROGRAM_APP_SECRET_FILE"] = paths[5]
+		environ["WXBRIDGE_WEBSITE_APP_ID"] = "wx00112233445566ee"
+		environ["WXBRIDGE_WEBSITE_APP_SECRET_FILE"] = paths[6]
 		environ["WXBRIDGE_JWT_ALG"] = "HS256"
-		environ["WXBRIDGE_JWT_HS256_SECRET_FILE"] = paths[6]
+		environ["WXBRIDGE_JWT_HS256_SECRET_FILE"] = paths[7]
 		c := load(t, environ)
-		got := []string{c.Secret.Reveal(), c.SecretPrevious.Reveal(), c.Official.Secret.Reveal(), c.Official.Token.Reveal(), c.Official.EncodingAESKey.Reveal(), c.MiniProgram.Secret.Reveal(), c.JWTHS256Secret.Reveal()}
-		if diff := cmp.Diff([]string{goodSecret, otherSecret, goodOfficialSecret, goodToken, goodAESKey, goodMiniSecret, shared}, got); diff != "" {
+		got := []string{c.Secret.Reveal(), c.SecretPrevious.Reveal(), c.Official.Secret.Reveal(), c.Official.Token.Reveal(), c.Official.EncodingAESKey.Reveal(), c.MiniProgram.Secret.Reveal(), c.Website.Secret.Reveal(), c.JWTHS256Secret.Reveal()}
+		if diff := cmp.Diff([]string{goodSecret, otherSecret, goodOfficialSecret, goodToken, goodAESKey, goodMiniSecret, goodWebsiteSecret, shared}, got); diff != "" {
 			t.Errorf("secrets (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff(paths, c.SecretFiles); diff != "" {

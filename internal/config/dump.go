@@ -55,6 +55,8 @@ func (c Config) attrs() []slog.Attr {
 		slog.Bool(Prefix+"OFFICIAL_FORCE_POPUP", c.Official.ForcePopup),
 		text("MINIPROGRAM_APP_ID", c.MiniProgram.ID),
 		secret("MINIPROGRAM_APP_SECRET", c.MiniProgram.Secret),
+		text("WEBSITE_APP_ID", c.Website.ID),
+		secret("WEBSITE_APP_SECRET", c.Website.Secret),
 		text("WECOM_CORP_ID", c.WeCom.ID),
 		text("WECOM_AGENT_ID", agentText(c.WeCom.AgentID)),
 		secret("WECOM_SECRET", c.WeCom.Secret),

@@ -167,7 +167,9 @@ func wrong(t *testing.T) map[string]map[string][]string {
 		"SECRET_PREVIOUS":        cloneWith(secrets, "is the same as", []string{goodSecret}),
 		"OFFICIAL_APP_ID":        appIDs,
 		"MINIPROGRAM_APP_ID":     cloneWith(appIDs, "official account too", []string{"wx1c2d3e4f5a6b7c8d"}),
+		"WEBSITE_APP_ID":         cloneWith(appIDs, "of another app too", []string{"wx1c2d3e4f5a6b7c8d", "wx00112233445566ff"}),
 		"OFFICIAL_APP_SECRET":    appSecrets,
+		"WEBSITE_APP_SECRET":     appSecrets,
 		"MINIPROGRAM_APP_SECRET": appSecrets,
 		"OFFICIAL_TOKEN": {
 			"placeholder": {"changeme", "replace-me-with-the-token", "your-key"},
@@ -238,7 +240,8 @@ func TestREL14_WrongValuesNameTheirVariable(t *testing.T) {
 			for _, value := range values {
 				rows++
 				environ := with("RETURN_ORIGINS=https://ok.example", "MINIPROGRAM_APP_ID=wx00112233445566ff",
-					"MINIPROGRAM_APP_SECRET="+goodMiniSecret, "WECOM_CORP_ID="+corpID, "WECOM_AGENT_ID=1000002", "WECOM_SECRET="+goodMiniSecret,
+					"MINIPROGRAM_APP_SECRET="+goodMiniSecret, "WEBSITE_APP_ID=wx00112233445566ee", "WEBSITE_APP_SECRET="+goodWebsiteSecret,
+					"WECOM_CORP_ID="+corpID, "WECOM_AGENT_ID=1000002", "WECOM_SECRET="+goodMiniSecret,
 					"WECOM_TOKEN=abc123", "WECOM_ENCODING_AES_KEY="+goodAESKey, name+"="+value)
 				if name == "JWT_HS256_SECRET" {
 					environ["WXBRIDGE_JWT_ALG"] = "HS256"

@@ -39,6 +39,8 @@ type variables struct {
 	OfficialForcePopup      bool   `env:"OFFICIAL_FORCE_POPUP" envDefault:"false" example:"true"`
 	MiniProgramAppID        string `env:"MINIPROGRAM_APP_ID" example:"wxfedcba9876543210"`
 	MiniProgramAppSecret    string `env:"MINIPROGRAM_APP_SECRET" file:"yes" example:"<AppSecret of the mini program>"`
+	WebsiteAppID            string `env:"WEBSITE_APP_ID" example:"wx89abcdef01234567"`
+	WebsiteAppSecret        string `env:"WEBSITE_APP_SECRET" file:"yes" example:"<AppSecret of the website app>"`
 	AppsFile                string `env:"APPS_FILE" example:"/etc/wxbridge/apps.yaml"`
 
 	WeComCorpID         string `env:"WECOM_CORP_ID" example:"ww0123456789abcdef"`

@@ -122,8 +122,10 @@ func (r *appsReader) misplaced(e appEntry, provider string) {
 			r.only(e, name, provider, "official accounts and WeCom apps", ProviderOfficialAccount, ProviderWeCom)
 		case "connect_redirect", "force_popup":
 			r.only(e, name, provider, "official accounts", ProviderOfficialAccount)
-		case "token_api", "open_account":
-			r.only(e, name, provider, "apps of WeChat", ProviderOfficialAccount, ProviderMiniProgram)
+		case "token_api":
+			r.only(e, name, provider, "official accounts and mini programs", ProviderOfficialAccount, ProviderMiniProgram)
+		case "open_account":
+			r.only(e, name, provider, "apps of WeChat", ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite)
 		case "agent_id", "private", "guests":
 			r.only(e, name, provider, "WeCom apps", ProviderWeCom)
 		}
@@ -131,9 +133,8 @@ func (r *appsReader) misplaced(e appEntry, provider string) {
 }
 
 // only faults a field of an app that is of none of the providers. An app of no known provider has that fault already.
-func (r *appsReader) only(e appEntry, name, provider, kinds string, providers ...string) {
-	known := slices.Contains([]string{ProviderOfficialAccount, ProviderMiniProgram, ProviderWeCom}, provider)
-	if known && e.given(name) && !slices.Contains(providers, provider) {
+func (r *appsReader) only(e appEntry, name, provider, kinds string, of ...string) {
+	if slices.Contains(providers, provider) && e.given(name) && !slices.Contains(of, provider) {
 		r.field(e, name, "is for "+kinds+" only")
 	}
 }

@@ -1,5 +1,5 @@
-// Shows who is logged in, from the ID-token cookie. What is read here is for the eye only: a page that acts on it asks
-// the server, which checks the signature.
+// Shows who is logged in, as wxbridge.js reads it from the ID-token cookie. That is for the eye only: a page that acts on it
+// asks the server, which checks the signature.
 (function () {
   'use strict';
 
@@ -18,32 +18,31 @@
   // show fills the page. fresh says that the server has just found the login good, which counts for more than the phone's
   // clock or a cookie that did not arrive.
   function show(fresh) {
-    var claims = readClaims(home.dataset.cookie);
-    var signedIn = fresh || (claims !== null && claims.exp * 1000 > Date.now());
+    var user = window.wxbridge.current({ expired: fresh });
+    var signedIn = fresh || user !== null;
     toggle('signed-in', signedIn);
     toggle('signed-out', !signedIn);
     toggle('logout', signedIn);
     toggle('login', !signedIn);
-    toggle('facts', signedIn && claims !== null);
+    toggle('facts', user !== null);
     toggle('avatar', false);
     toggle('avatar-letter', false);
     toggle('avatar-nobody', true);
-    if (signedIn && claims !== null) {
-      greet(claims);
+    if (user !== null) {
+      greet(user);
     }
   }
 
-  function greet(claims) {
-    var name = typeof claims.nickname === 'string' ? claims.nickname.trim() : '';
+  function greet(user) {
+    var name = user.nickname.trim();
     element('nickname').textContent = name || nameless;
     element('avatar-letter').textContent = name && firstLetter(name);
-    element('fan-id').textContent = claims.sub;
-    var expires = new Date(claims.exp * 1000);
-    element('expires').dateTime = expires.toISOString();
-    element('expires').textContent = expires.toLocaleString(document.documentElement.lang);
+    element('fan-id').textContent = user.id;
+    element('expires').dateTime = user.expires.toISOString();
+    element('expires').textContent = user.expires.toLocaleString(document.documentElement.lang);
     toggle('avatar-letter', name !== '');
     toggle('avatar-nobody', name === '');
-    showPicture(claims.picture);
+    showPicture(user.picture);
   }
 
   // showPicture lets the picture cover the letter once it has arrived, if it comes from a host that the page may load from.
@@ -72,29 +71,6 @@
     var hosts = home.dataset.imageHosts.split(' ');
     var known = hosts.indexOf(url.origin) >= 0 || hosts.indexOf(url.host) >= 0;
     return known && /^https?:$/.test(url.protocol) ? url.href : '';
-  }
-
-  // readClaims gives the payload of the cookie's JWT (RFC 7519 §3), or null if there is none that can be read.
-  function readClaims(cookieName) {
-    var values = document.cookie.split('; ').filter(function (pair) {
-      return pair.indexOf(cookieName + '=') === 0;
-    });
-    if (values.length !== 1) {
-      return null;
-    }
-    var parts = values[0].slice(cookieName.length + 1).split('.');
-    if (parts.length !== 3) {
-      return null;
-    }
-    try {
-      var binary = atob(parts[1].replace(/-/g, '+').replace(/_/g, '/'));
-      var bytes = Uint8Array.from(binary, function (c) { return c.charCodeAt(0); });
-      var claims = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-      var complete = claims !== null && typeof claims.sub === 'string' && isFinite(new Date(claims.exp * 1000));
-      return complete && typeof claims.exp === 'number' ? claims : null;
-    } catch (e) {
-      return null;
-    }
   }
 
   // firstLetter gives the first character as people count them: an emoji made of several code points is one.

@@ -14,7 +14,7 @@ import (
 const (
 	ProviderOfficialAccount = "official_account"
 	ProviderMiniProgram     = "mini_program"
-	// ProviderWebsite apps cannot log anybody in here; the authorize page refuses them with 10016, as WeChat does.
+	// ProviderWebsite apps log in on /connect/qrconnect; the authorize page refuses them with 10016, as WeChat does.
 	ProviderWebsite = "website"
 )
 
@@ -24,10 +24,14 @@ type App struct {
 	AppID    string // "wx" and 16 hex digits in WeChat; any letters, digits, - and _ here
 	Secret   string
 
-	// RedirectDomain is the account's 网页授权域名: a bare host name. redirect_uri must have exactly this host
-	// (documented); its port is not compared (assumed: WeChat's setting has none, and a bridge on loopback has one).
-	// Empty: every redirect_uri is refused with 10003.
+	// RedirectDomain is an account's 网页授权域名 or a website app's 授权回调域: a bare host name. redirect_uri must have
+	// exactly this host (documented); its port is not compared (assumed: WeChat's setting has none, and a bridge on
+	// loopback has one). Empty: every redirect_uri is refused with 10003.
 	RedirectDomain string
+
+	// JSDomains is the account's JS接口安全域名: bare host names, whose pages may use the JS-SDK. Their ports are not
+	// compared. Empty: RedirectDomain alone.
+	JSDomains []string
 
 	// EventsURL is the server address of the account's message settings, Token the text that signs pushes to it,
 	// EncodingAESKey the 43 characters that encrypt them, and EventsMode one of the Mode constants; empty: ModeAES with
@@ -42,9 +46,9 @@ type App struct {
 	OpenAccount string
 }
 
-// DevApps is the set used when nobody brought their own: one official account and one mini program, both bound to the
-// open account "default", without an EventsURL. Ids, secrets, token and key are derived from fixed labels and therefore the same in every run; they are
-// not secret and not real.
+// DevApps is the set used when nobody brought their own: an official account, a mini program and a website app, all
+// bound to the open account "default", without an EventsURL. Ids, secrets, token and key are derived from fixed labels and
+// therefore the same in every run; they are not secret and not real.
 func DevApps(redirectDomain string) []App {
 	dev := func(provider string) App {
 		return App{
@@ -54,10 +58,10 @@ func DevApps(redirectDomain string) []App {
 			OpenAccount: "default",
 		}
 	}
-	official, mini := dev(ProviderOfficialAccount), dev(ProviderMiniProgram)
-	official.RedirectDomain = redirectDomain
+	official, mini, website := dev(ProviderOfficialAccount), dev(ProviderMiniProgram), dev(ProviderWebsite)
+	official.RedirectDomain, website.RedirectDomain = redirectDomain, redirectDomain
 	official.Token, official.EncodingAESKey, official.EventsMode = label("token")[:32], devAESKey(), ModeAES
-	return []App{official, mini}
+	return []App{official, mini, website}
 }
 
 // devAESKey is 43 letters and digits. The last one carries stray low bits, as those of real keys do, so that whoever
@@ -85,6 +89,7 @@ func indexApps(apps []App) (map[string]*App, error) {
 			return nil, fmt.Errorf("app %d: appid %q appears twice", i+1, app.AppID)
 		}
 		app.RedirectDomain, app.EventsMode = hostOnly(app.RedirectDomain), app.mode()
+		app.JSDomains = app.jsDomains()
 		index[app.AppID] = &app
 	}
 	return index, nil
@@ -104,6 +109,11 @@ func (a App) check() error {
 	}
 	if strings.ContainsAny(a.RedirectDomain, "/?#@ ") {
 		return fmt.Errorf("redirect_domain %q: want a bare host name such as www.example.com", a.RedirectDomain)
+	}
+	for _, domain := range a.JSDomains {
+		if domain == "" || strings.ContainsAny(domain, "/?#@ ") {
+			return fmt.Errorf("js_domains: %q: want a bare host name such as www.example.com", domain)
+		}
 	}
 	return a.checkEvents()
 }
@@ -140,6 +150,19 @@ func (a App) unreachable() string {
 		return "the app has no token to sign pushes with"
 	}
 	return ""
+}
+
+// jsDomains is the list that pages are checked against.
+func (a App) jsDomains() []string {
+	configured := a.JSDomains
+	if len(configured) == 0 && a.RedirectDomain != "" {
+		configured = []string{a.RedirectDomain}
+	}
+	domains := make([]string, len(configured))
+	for i, domain := range configured {
+		domains[i] = hostOnly(domain)
+	}
+	return domains
 }
 
 func (a App) mode() string {

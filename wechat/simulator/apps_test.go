@@ -16,6 +16,7 @@ func TestDevAppsAreTheSameInEveryRun(t *testing.T) {
 		{Provider: "official_account", AppID: "wx8f999280bae6d68e", Secret: "96763c0a6442c62838aa29d6cf816914", RedirectDomain: "127.0.0.1", OpenAccount: "default",
 			Token: "46ab177ea1ef9bf7642b1101d4f0b9c7", EncodingAESKey: "ecba25d8d69b8806e020840fb51e9112a37f234d9eR", EventsMode: "aes"},
 		{Provider: "mini_program", AppID: "wx9120784c3cb23386", Secret: "6847d7bb6f14beffb67201a3c56e486e", OpenAccount: "default"},
+		{Provider: "website", AppID: "wxf0ee9dfa432ec01a", Secret: "b95c18774075198b0d1a0af7137aa949", RedirectDomain: "127.0.0.1", OpenAccount: "default"},
 	}
 	if diff := cmp.Diff(want, apps); diff != "" {
 		t.Error(diff)

@@ -16,7 +16,8 @@ import (
 //	  - provider: official_account      # or mini_program, website
 //	    appid: wx0123456789abcdef
 //	    secret: 0123456789abcdef0123456789abcdef
-//	    redirect_domain: www.example.com # official_account: the host of redirect_uri
+//	    redirect_domain: www.example.com # official_account, website: the host of redirect_uri
+//	    js_domains: [www.example.com]    # official_account: hosts whose pages may use the JS-SDK; left out: redirect_domain
 //	    open_account: default            # apps of one name share unionids; leave out for an unbound app
 //	    events_url: https://www.example.com/events/official-account # where pushes go; leave out for none
 //	    token: 3To32LettersAndDigits     # signs pushes
@@ -62,7 +63,8 @@ func checkedApps(entries []appEntry) ([]App, error) {
 		} else if first, ok := seen[app.AppID]; ok {
 			faults = append(faults, fmt.Errorf("apps file: line %d: appid %q is already on line %d", e.line, app.AppID, first))
 		}
-		if app.Provider == ProviderOfficialAccount && app.RedirectDomain == "" {
+		needsDomain := app.Provider == ProviderOfficialAccount || app.Provider == ProviderWebsite
+		if needsDomain && app.RedirectDomain == "" {
 			faults = append(faults, fmt.Errorf("apps file: line %d: redirect_domain is missing; without it WeChat refuses every login link", e.line))
 		}
 		seen[app.AppID] = e.line
@@ -85,6 +87,9 @@ type appFields struct {
 	AppID          string `yaml:"appid"`
 	Secret         string `yaml:"secret"`
 	RedirectDomain string `yaml:"redirect_domain"`
+
+	JSDomains []string `yaml:"js_domains"`
+
 	EventsURL      string `yaml:"events_url"`
 	Token          string `yaml:"token"`
 	EncodingAESKey string `yaml:"encoding_aes_key"`

@@ -17,7 +17,6 @@ const (
 	pathFollower      = "/cgi-bin/user/info"
 	pathFollowerBatch = "/cgi-bin/user/info/batchget"
 	pathFollowers     = "/cgi-bin/user/get"
-	pathMenuGet       = "/cgi-bin/menu/get"
 	pathCallbackIP    = "/cgi-bin/getcallbackip"
 )
 
@@ -27,7 +26,6 @@ func (s *Server) mountCGI(mux *http.ServeMux) {
 	mux.HandleFunc(pathFollower, s.wechat(pathFollower, s.getOnly(s.handleFollower)))
 	mux.HandleFunc(pathFollowerBatch, s.wechat(pathFollowerBatch, s.postOnly(s.handleFollowerBatch)))
 	mux.HandleFunc(pathFollowers, s.wechat(pathFollowers, s.getOnly(s.handleFollowers)))
-	mux.HandleFunc(pathMenuGet, s.wechat(pathMenuGet, s.getOnly(s.handleMenuGet)))
 	mux.HandleFunc(pathCallbackIP, s.wechat(pathCallbackIP, s.getOnly(s.handleCallbackIP)))
 	mux.HandleFunc("/cgi-bin/", func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, 40066) })
 }
@@ -88,16 +86,6 @@ func readPost(w http.ResponseWriter, r *http.Request, into any) (errcode int) {
 		return 44002
 	}
 	return 0
-}
-
-// handleMenuGet answers 46003: no menu was ever made, because menus cannot be made here yet (observed wording,
-// wechat-protocol §4.2).
-func (s *Server) handleMenuGet(w http.ResponseWriter, r *http.Request) {
-	if _, errcode := s.callingAccount(r); errcode != 0 {
-		s.refuse(w, r, errcode)
-		return
-	}
-	s.refuse(w, r, 46003)
 }
 
 // handleCallbackIP lists the addresses pushes come from: here always this machine (documented shape, §2.5).

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	codeLife    = 5 * time.Minute // documented for both kinds (wechat-protocol §1.1, §8.1)
+	codeLife    = 5 * time.Minute  // documented for all but one (wechat-protocol §1.1, §8.1, §8.4)
+	websiteLife = 10 * time.Minute // documented for website apps (§9)
 	scopeBase   = "snsapi_base"
 	scopeUser   = "snsapi_userinfo"
+	scopeLogin  = "snsapi_login" // of website apps; includes what snsapi_userinfo gives
 	codeLength  = 32
 	tokenBytes  = 78 // 104 characters of base64url, near the observed 100 to 110
 	tokenPrefix = "61_"
@@ -25,6 +27,7 @@ type codeKind uint8
 const (
 	oauthCode codeKind = iota
 	miniProgramCode
+	phoneCode
 )
 
 // grantedCode is what a code stands for.
@@ -33,8 +36,16 @@ type grantedCode struct {
 	app    *App
 	who    account
 	scope  string // of an OAuth code
+	key    string // session_key that comes with a mini program's login
 	issued time.Time
 	used   bool
+}
+
+func (c grantedCode) life() time.Duration {
+	if c.scope == scopeLogin {
+		return websiteLife
+	}
+	return codeLife
 }
 
 // JSCode gives what wx.login() gives in the mini program appID when name holds the phone.
@@ -46,20 +57,24 @@ func (s *Server) JSCode(appID, name string) (string, error) {
 	if !validName(name) {
 		return "", errBadName
 	}
-	return s.issue(grantedCode{kind: miniProgramCode, app: app, who: account{person: name}}), nil
+	return s.issue(grantedCode{kind: miniProgramCode, app: app, who: account{person: name}, key: s.newSession(app, name)}), nil
 }
 
 // OAuthCode gives the code that the authorize page of appID would send back for name after their consent. Scope is
-// snsapi_base or snsapi_userinfo.
+// snsapi_base or snsapi_userinfo for an official account, snsapi_login for a website app.
 func (s *Server) OAuthCode(appID, name, scope string) (string, error) {
-	app, err := s.appOf(appID, ProviderOfficialAccount)
+	provider := ProviderOfficialAccount
+	if scope == scopeLogin {
+		provider = ProviderWebsite
+	}
+	app, err := s.appOf(appID, provider)
 	if err != nil {
 		return "", err
 	}
 	if !validName(name) {
 		return "", errBadName
 	}
-	if scope != scopeBase && scope != scopeUser {
+	if scope != scopeBase && scope != scopeUser && scope != scopeLogin {
 		return "", fmt.Errorf("unknown scope %q", scope)
 	}
 	return s.issueOAuth(app, account{person: name}, scope), nil
@@ -162,7 +177,7 @@ func (s *Server) staleness(c grantedCode) int {
 	switch {
 	case c.used:
 		return 40163
-	case s.now().Sub(c.issued) < codeLife:
+	case s.now().Sub(c.issued) < c.life():
 		return 0
 	case c.kind == oauthCode && s.switches.choice(switchExpiredCode) == "42003":
 		return 42003

@@ -46,11 +46,7 @@ func (s *Server) handleConfirm(w http.ResponseWriter, r *http.Request) {
 // wechat-protocol §1.1). Nora's phone reports it with authdeny as long as the switch is untouched, so that the cast
 // has somebody who shows a site's page for refusals.
 func (s *Server) refuseConsent(w http.ResponseWriter, r *http.Request, req authorizeRequest, p person) {
-	choice := s.switches.choice(switchRefusal)
-	if choice == "" && p.refuses {
-		choice = "authdeny"
-	}
-	switch choice {
+	switch s.refusalOf(p) {
 	case "authdeny":
 		redirect(w, r, callbackURL(req, "authdeny"))
 	case "state-only":
@@ -58,6 +54,15 @@ func (s *Server) refuseConsent(w http.ResponseWriter, r *http.Request, req autho
 	default:
 		s.pages.show(w, "closed.html", nil)
 	}
+}
+
+// refusalOf is how this person's phone tells of a refusal.
+func (s *Server) refusalOf(p person) string {
+	choice := s.switches.choice(switchRefusal)
+	if choice == "" && p.refuses {
+		return "authdeny"
+	}
+	return choice
 }
 
 // handleChoosePerson puts the phone into somebody's hands and reopens the link; an empty person takes it away again.
@@ -76,11 +81,20 @@ func (s *Server) handleChoosePerson(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, &cookie)
-	http.Redirect(w, r, pathAuthorize+"?"+r.PostFormValue("query"), http.StatusSeeOther)
+	page := r.PostFormValue("page")
+	if page != pathQRConfirm { // no other page may be named
+		page = pathAuthorize
+	}
+	http.Redirect(w, r, page+"?"+r.PostFormValue("query"), http.StatusSeeOther)
 }
 
 func (s *Server) showChooser(w http.ResponseWriter, req authorizeRequest) {
-	page := chooserPage{Query: req.rawQuery}
+	s.showChooserFor(w, pathAuthorize, req.rawQuery)
+}
+
+// showChooserFor asks who holds the phone and comes back to the page.
+func (s *Server) showChooserFor(w http.ResponseWriter, path, query string) {
+	page := chooserPage{Page: path, Query: query}
 	for _, name := range castNames() {
 		p := lookup(name)
 		page.People = append(page.People, chooserPerson{Name: p.name, Nickname: p.nickname, About: p.about})

@@ -34,6 +34,7 @@ func TestPeopleHaveTheDocumentedShape(t *testing.T) {
 	}
 	apps := []map[string]string{
 		{"provider": "official_account", "appid": w.official.AppID}, {"provider": "mini_program", "appid": w.mini.AppID},
+		{"provider": "website", "appid": w.website.AppID},
 	}
 	if diff := cmp.Diff(apps, reply.Apps); diff != "" {
 		t.Error(diff)
@@ -245,7 +246,10 @@ func TestCallsCountEveryPathOfWeChat(t *testing.T) {
 		"/connect/oauth2/authorize": 1, "/sns/auth": 2, "/sns/jscode2session": 1,
 		"/sns/oauth2/access_token": 0, "/sns/oauth2/refresh_token": 0, "/sns/userinfo": 0,
 		"/cgi-bin/token": 0, "/cgi-bin/stable_token": 0, "/cgi-bin/user/info": 0, "/cgi-bin/user/info/batchget": 0,
-		"/cgi-bin/user/get": 0, "/cgi-bin/menu/get": 0, "/cgi-bin/getcallbackip": 0,
+		"/cgi-bin/user/get": 0, "/cgi-bin/getcallbackip": 0,
+		"/cgi-bin/menu/create": 0, "/cgi-bin/menu/get": 0, "/cgi-bin/menu/delete": 0, "/cgi-bin/get_current_selfmenu_info": 0,
+		"/cgi-bin/ticket/getticket": 0, "/cgi-bin/qrcode/create": 0, "/cgi-bin/showqrcode": 0, "/connect/qrconnect": 0,
+		"/wxa/business/getuserphonenumber": 0, "/wxa/checksession": 0, "/wxa/resetusersessionkey": 0, "/wxa/msg_sec_check": 0,
 	}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Error(diff)

@@ -6,6 +6,7 @@ func (s *Server) happen(e Event, app *App, name string) {
 	switch e.Name {
 	case eventSubscribe:
 		s.setFollow(app, name, follow{on: true, since: s.now(), scene: e.Scene})
+		s.clientMenus.take(followKey(app, name)) // the phone asks for the menu anew
 	case eventUnsubscribe:
 		s.setFollow(app, name, follow{since: s.now()})
 	case eventCancellation:

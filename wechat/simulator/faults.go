@@ -185,7 +185,7 @@ func (s *Server) play(f Fault, next http.HandlerFunc, w http.ResponseWriter, r *
 		next(real, r)
 	}
 	switch {
-	case f.ErrCode != 0 && r.URL.Path == pathAuthorize:
+	case f.ErrCode != 0 && (r.URL.Path == pathAuthorize || r.URL.Path == pathQRConnect):
 		s.showError(w, faultPage(f.ErrCode))
 	case f.ErrCode != 0:
 		s.refuse(w, r, f.ErrCode)

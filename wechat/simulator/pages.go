@@ -14,13 +14,28 @@ var pageFiles embed.FS
 // The data of each page in pages/.
 type (
 	chooserPage struct {
-		Query  string // of the authorize link, to reopen it
+		Page   string // to come back to: the authorize page, or that of a website's login
+		Query  string // of its link
 		People []chooserPerson
 	}
 	chooserPerson struct{ Name, Nickname, About string }
 
 	consentPage struct {
 		Ticket                   string
+		Person, Nickname, Avatar string
+		AppID, Host, Query       string
+	}
+
+	qrConnectPage struct {
+		UUID, Host, AppID, Query string
+		Says                     string // what the QR code says
+		English                  bool
+		Framed, SelfRedirect     bool   // by wxLogin.js
+		Person, Nickname, Avatar string // for one click instead of a scan; "" where there is none
+	}
+
+	qrConfirmPage struct {
+		UUID                     string
 		Person, Nickname, Avatar string
 		AppID, Host, Query       string
 	}

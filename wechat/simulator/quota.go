@@ -52,16 +52,19 @@ func dayLimit(path string, testAccount bool) int64 {
 		return 5_000_000 // observed, new account
 	case pathFollowers:
 		return 500 // observed, new account
-	case pathMenuGet:
-		return 10_000 // observed, new account
 	}
-	return 0
+	return reachDayLimit(path, testAccount)
 }
 
-// minuteLimit is the number of calls a minute (documented for stable_token, wechat-protocol §2.2); 0: none is known.
+// minuteLimit is the number of calls a minute (documented, wechat-protocol §2.2, §8); 0: none is known.
 func minuteLimit(path string) int64 {
-	if path == pathStableToken {
+	switch path {
+	case pathStableToken:
 		return 10_000
+	case pathTextCheck:
+		return 4_000 // §8.7
+	case pathResetSession:
+		return 60_000 // §8.3
 	}
 	return 0
 }

@@ -17,10 +17,14 @@ type errorReply struct {
 }
 
 // refuse answers an error in the form of the path's subsystem: on sns the wording, then ", rid: …" with a comma before
-// it; on cgi-bin " rid: …" without one (observed, wechat-protocol §0.2).
+// it; on cgi-bin " rid: …" without one; on wxa " hint: […] rid: …" (observed, wechat-protocol §0.2).
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, errcode int) {
 	if isCGI(r) {
 		writeCGI(w, errorReply{ErrCode: errcode, ErrMsg: cgiErrorText(errcode, r) + " rid: " + s.rid()})
+		return
+	}
+	if isWXA(r) {
+		writeCGI(w, errorReply{ErrCode: errcode, ErrMsg: cgiErrorText(errcode, r) + " hint: [" + newHint() + "] rid: " + s.rid()})
 		return
 	}
 	writeSNS(w, errorReply{ErrCode: errcode, ErrMsg: errorText(errcode, r) + ", rid: " + s.rid()})
@@ -144,5 +148,5 @@ func laterErrorText(errcode int, r *http.Request) string {
 	case 50002:
 		return "user limited"
 	}
-	return "error " + strconv.Itoa(errcode)
+	return reachErrorText(errcode)
 }

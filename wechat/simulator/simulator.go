@@ -56,11 +56,20 @@ type Server struct {
 	grants      *shelf[grant]         // by refresh token
 	accessKeys  *shelf[string]        // access token → refresh token
 	consents    *shelf[time.Time]     // appid and person → last userinfo consent
-	sessionKeys *shelf[sessionKey]    // appid and person → key, for the switch session-key
+	sessionKeys *shelf[sessionKey]    // appid and person → the key of their mini-program session
 	tickets     *shelf[consentTicket] // consent sheets on show
 	visits      *shelf[[]string]      // pages that visit the callback twice
 	follows     *shelf[follow]        // appid and person → what the last event made of it
 	faces       *shelf[string]        // appid and openid → person
+	jsTickets   *shelf[[]jsTicket]    // appid and type → tickets, newest first
+	menus       *shelf[menu]          // appid → the menu that was pushed
+	clientMenus *shelf[clientMenu]    // appid and person → their phone's copy of it
+	qrCodes     *shelf[qrCode]        // ticket → parametric QR code
+	qrAddresses *shelf[string]        // what a parametric QR code says → ticket
+	qrLogins    *shelf[*qrLogin]      // uuid → login on a website in progress
+
+	jsTicketMaking sync.Mutex
+	qrQuota        foreverCount
 
 	appTokens appTokens
 	quotas    quotas
@@ -130,11 +139,12 @@ func (s *Server) keepInMemory() {
 	s.grants = newShelf[grant](1<<16, 40*24*time.Hour)
 	s.accessKeys = newShelf[string](1<<16, 40*24*time.Hour)
 	s.consents = newShelf[time.Time](1<<16, 40*24*time.Hour)
-	s.sessionKeys = newShelf[sessionKey](1<<16, time.Hour)
+	s.sessionKeys = newShelf[sessionKey](1<<16, sessionKeyLife)
 	s.tickets = newShelf[consentTicket](1<<12, 30*time.Minute)
 	s.visits = newShelf[[]string](1<<12, 30*time.Minute)
 	s.follows = newShelf[follow](1<<17, 100*365*24*time.Hour)
 	s.faces = newShelf[string](1<<17, 100*365*24*time.Hour)
+	s.keepReachInMemory()
 }
 
 // The paths that WeChat itself has: counted by GET /_simulator/calls, and open to faults.
@@ -150,7 +160,9 @@ const (
 func wechatPaths() []string {
 	return []string{
 		pathAuthorize, pathAccessToken, pathRefresh, pathUserInfo, pathAuth, pathSession,
-		pathToken, pathStableToken, pathFollower, pathFollowerBatch, pathFollowers, pathMenuGet, pathCallbackIP,
+		pathToken, pathStableToken, pathFollower, pathFollowerBatch, pathFollowers, pathCallbackIP,
+		pathMenuCreate, pathMenuGet, pathMenuDelete, pathMenuCurrent, pathTicket, pathQRCreate, pathQRShow,
+		pathPhoneNumber, pathCheckSession, pathResetSession, pathTextCheck, pathQRConnect,
 	}
 }
 
@@ -172,10 +184,14 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc(pathSession, s.wechat(pathSession, s.getOnly(s.handleSession)))
 	mux.HandleFunc("/sns/", func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, 40066) })
 	s.mountCGI(mux)
+	s.mountAccount(mux)
+	s.mountWXA(mux)
+	s.mountQRConnect(mux)
 	mux.HandleFunc("GET /mmopen/vi_32/{id}/{size}", s.handleAvatar)
 
 	s.mountControl(mux)
 	s.mountEvents(mux)
+	s.mountReachControl(mux)
 	s.mountLauncher(mux)
 	return mux
 }

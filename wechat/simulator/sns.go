@@ -69,7 +69,7 @@ func (s *Server) tokenReply(g grant, refresh string) tokenReply {
 		AccessToken: g.access, ExpiresIn: expiresIn, RefreshToken: refresh,
 		OpenID: g.who.openID(g.app), Scope: s.wireScope(g),
 	}
-	if g.scope == scopeUser { // documented: a base token brings no unionid (wechat-protocol §10)
+	if g.scope != scopeBase { // documented: a base token brings no unionid (wechat-protocol §10)
 		reply.UnionID = g.who.unionID(g.app)
 	}
 	if g.who.virtual != nil {
@@ -161,7 +161,7 @@ func (s *Server) failedRefresh() int {
 // handleUserInfo is GET /sns/userinfo (wechat-protocol §1.4). is_snapshotuser is not in its answer (observed).
 func (s *Server) handleUserInfo(w http.ResponseWriter, r *http.Request) {
 	g, errcode := s.bearer(r)
-	if errcode == 0 && g.scope != scopeUser && !s.baseMayRead(g) {
+	if errcode == 0 && g.scope == scopeBase && !s.baseMayRead(g) {
 		errcode = 48001
 	}
 	if errcode != 0 {

@@ -26,6 +26,7 @@ type world struct {
 	sim            *simulator.Server
 	url            string
 	official, mini simulator.App
+	website        simulator.App
 }
 
 func newWorld(t *testing.T, changes ...func(*simulator.Config)) *world {
@@ -48,7 +49,7 @@ func newWorld(t *testing.T, changes ...func(*simulator.Config)) *world {
 	srv.Config.ErrorLog = slog.NewLogLogger(slog.NewTextHandler(t.Output(), nil), slog.LevelError)
 	srv.Start()
 	t.Cleanup(srv.Close)
-	return &world{t: t, sim: sim, url: srv.URL, official: apps[0], mini: apps[1]}
+	return &world{t: t, sim: sim, url: srv.URL, official: apps[0], mini: apps[1], website: apps[2]}
 }
 
 // stoppedClock lets only the tests move the simulator's clock.
