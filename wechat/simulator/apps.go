@@ -44,11 +44,23 @@ type App struct {
 	// OpenAccount names the Open Platform account the app is bound to. Apps of one name share unionids; an app
 	// without a name is unbound and never shows one.
 	OpenAccount string
+
+	// What follows is for WeCom apps alone. Their AppID is the corpid, shared by all apps of a corp; AgentID tells them
+	// apart. Their RedirectDomain is the trusted domain (可信域名): host and port, compared as they are written.
+	AgentID int
+	// LoginDomain is the app's own domain for the login on a PC (授权回调域), besides the trusted domain.
+	LoginDomain string
+	// PrivateFields are those that the admin lets the app ask members for: gender, avatar, qr_code, mobile, email,
+	// biz_mail, address.
+	PrivateFields []string
+	OldApp        bool // made before 2022-06-20: user/get tells it the private fields without being asked
+	ContactEvents bool // is told of change_contact by itself, as apps that manage contacts are
 }
 
 // DevApps is the set used when nobody brought their own: an official account, a mini program and a website app, all
-// bound to the open account "default", without an EventsURL. Ids, secrets, token and key are derived from fixed labels and
-// therefore the same in every run; they are not secret and not real.
+// bound to the open account "default", then a WeCom app, another one of the same corp and one of another corp, all without
+// an EventsURL. redirectDomain has to have its port, if there is one, for the logins of WeCom. Ids, secrets, token and key
+// are derived from fixed labels and therefore the same in every run; they are not secret and not real.
 func DevApps(redirectDomain string) []App {
 	dev := func(provider string) App {
 		return App{
@@ -61,7 +73,7 @@ func DevApps(redirectDomain string) []App {
 	official, mini, website := dev(ProviderOfficialAccount), dev(ProviderMiniProgram), dev(ProviderWebsite)
 	official.RedirectDomain, website.RedirectDomain = redirectDomain, redirectDomain
 	official.Token, official.EncodingAESKey, official.EventsMode = label("token")[:32], devAESKey(), ModeAES
-	return []App{official, mini, website}
+	return append([]App{official, mini, website}, devCorps(redirectDomain)...)
 }
 
 // devAESKey is 43 letters and digits. The last one carries stray low bits, as those of real keys do, so that whoever
@@ -85,6 +97,9 @@ func indexApps(apps []App) (map[string]*App, error) {
 		if err := app.check(); err != nil {
 			return nil, fmt.Errorf("app %d: %w", i+1, err)
 		}
+		if app.Provider == ProviderWeCom {
+			continue // see indexCorps
+		}
 		if index[app.AppID] != nil {
 			return nil, fmt.Errorf("app %d: appid %q appears twice", i+1, app.AppID)
 		}
@@ -92,14 +107,18 @@ func indexApps(apps []App) (map[string]*App, error) {
 		app.JSDomains = app.jsDomains()
 		index[app.AppID] = &app
 	}
-	return index, nil
+	return index, checkAgents(apps)
 }
 
 func (a App) check() error {
 	switch a.Provider {
-	case ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite:
+	case ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite, ProviderWeCom:
 	default:
-		return fmt.Errorf("provider %q: want %s, %s or %s", a.Provider, ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite)
+		return fmt.Errorf("provider %q: want %s, %s, %s or %s", a.Provider,
+			ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite, ProviderWeCom)
+	}
+	if err := a.checkWeCom(); err != nil {
+		return err
 	}
 	if !plainID(a.AppID) {
 		return fmt.Errorf("appid %q: want 1 to 64 letters, digits, - or _", a.AppID)
@@ -196,11 +215,13 @@ func hostOnly(hostport string) string {
 	return strings.ToLower(strings.Trim(hostport, "[]"))
 }
 
-// sortedApps is the configured order, normalised.
+// sortedApps is the configured order, normalised, without WeCom's.
 func (s *Server) sortedApps() []*App {
-	apps := make([]*App, len(s.cfg.Apps))
-	for i, app := range s.cfg.Apps {
-		apps[i] = s.apps[app.AppID]
+	var apps []*App
+	for _, app := range s.cfg.Apps {
+		if app.Provider != ProviderWeCom {
+			apps = append(apps, s.apps[app.AppID])
+		}
 	}
 	return apps
 }

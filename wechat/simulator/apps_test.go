@@ -11,7 +11,12 @@ import (
 )
 
 func TestDevAppsAreTheSameInEveryRun(t *testing.T) {
-	apps := simulator.DevApps("127.0.0.1")
+	var apps []simulator.App // WeCom's have a test of their own
+	for _, app := range simulator.DevApps("127.0.0.1") {
+		if app.Provider != simulator.ProviderWeCom {
+			apps = append(apps, app)
+		}
+	}
 	want := []simulator.App{
 		{Provider: "official_account", AppID: "wx8f999280bae6d68e", Secret: "96763c0a6442c62838aa29d6cf816914", RedirectDomain: "127.0.0.1", OpenAccount: "default",
 			Token: "46ab177ea1ef9bf7642b1101d4f0b9c7", EncodingAESKey: "ecba25d8d69b8806e020840fb51e9112a37f234d9eR", EventsMode: "aes"},

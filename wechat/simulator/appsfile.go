@@ -23,6 +23,14 @@ import (
 //	    token: 3To32LettersAndDigits     # signs pushes
 //	    encoding_aes_key: 43LettersAndDigits # encrypts pushes
 //	    events_mode: aes                 # or compatible, plain; left out: aes with a key, else plain
+//	  - provider: wecom                  # secret, events_url, token and encoding_aes_key as above
+//	    appid: ww0123456789abcdef        # the corpid; several apps of one corp may be listed
+//	    agentid: 1000002
+//	    redirect_domain: www.example.com # the trusted domain, with its port if it has one
+//	    login_domain: pc.example.com     # another domain for the login on a PC; may be left out
+//	    private_fields: [mobile, email]  # what the app may ask members for
+//	    old_app: true                    # made before 2022-06-20; may be left out
+//	    contact_events: true             # is told of changes of members; may be left out
 //
 // The error lists every fault with its line.
 func LoadApps(r io.Reader) ([]App, error) {
@@ -58,20 +66,28 @@ func checkedApps(entries []appEntry) ([]App, error) {
 	)
 	for _, e := range entries {
 		app := e.app()
+		id := app.AppID
+		if app.Provider == ProviderWeCom {
+			id = fmt.Sprint(app.AppID, ", agentid ", app.AgentID)
+		}
 		if err := app.check(); err != nil {
 			faults = append(faults, fmt.Errorf("apps file: line %d: %w", e.line, err))
-		} else if first, ok := seen[app.AppID]; ok {
+		} else if first, ok := seen[id]; ok {
 			faults = append(faults, fmt.Errorf("apps file: line %d: appid %q is already on line %d", e.line, app.AppID, first))
 		}
-		needsDomain := app.Provider == ProviderOfficialAccount || app.Provider == ProviderWebsite
+		needsDomain := app.Provider == ProviderOfficialAccount || app.Provider == ProviderWebsite ||
+			app.Provider == ProviderWeCom
 		if needsDomain && app.RedirectDomain == "" {
 			faults = append(faults, fmt.Errorf("apps file: line %d: redirect_domain is missing; without it WeChat refuses every login link", e.line))
 		}
-		seen[app.AppID] = e.line
+		seen[id] = e.line
 		apps = append(apps, app)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
+	}
+	if err := checkAgents(apps); err != nil {
+		return nil, fmt.Errorf("apps file: %w", err)
 	}
 	return apps, nil
 }
@@ -95,6 +111,12 @@ type appFields struct {
 	EncodingAESKey string `yaml:"encoding_aes_key"`
 	EventsMode     string `yaml:"events_mode"`
 	OpenAccount    string `yaml:"open_account"`
+
+	AgentID       int      `yaml:"agentid"`
+	LoginDomain   string   `yaml:"login_domain"`
+	PrivateFields []string `yaml:"private_fields"`
+	OldApp        bool     `yaml:"old_app"`
+	ContactEvents bool     `yaml:"contact_events"`
 }
 
 // UnmarshalYAML keeps the line of the entry beside its fields.

@@ -21,6 +21,10 @@ type authorizeRequest struct {
 // browser back or show a page.
 func (s *Server) handleAuthorize(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	if s.asksForCorp(r) {
+		s.handleWeComAuthorize(w, r)
+		return
+	}
 	if s.outsideWeChat(r) {
 		s.showError(w, pageError{text: "请在微信客户端打开链接", hint: "The browser is not WeChat's."})
 		return

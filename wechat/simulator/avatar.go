@@ -26,7 +26,7 @@ func (s *Server) avatarURL(r *http.Request, p person) string {
 // handleAvatar draws the picture from the id alone. WeChat sends JPEG; this is PNG. By switch the address is dead, as
 // it is after a change of avatar (documented).
 func (s *Server) handleAvatar(w http.ResponseWriter, r *http.Request) {
-	side, known := map[string]int{"0": 640, "46": 46, "64": 64, "96": 96, "132": 132}[r.PathValue("size")]
+	side, known := map[string]int{"0": 640, "46": 46, "64": 64, "96": 96, "100": 100, "132": 132}[r.PathValue("size")]
 	seed, err := base64.RawURLEncoding.DecodeString(r.PathValue("id"))
 	if r.PathValue("id") == greyAvatarID {
 		seed, err = nil, nil

@@ -48,8 +48,12 @@ func (c grantedCode) life() time.Duration {
 	return codeLife
 }
 
-// JSCode gives what wx.login() gives in the mini program appID when name holds the phone.
+// JSCode gives what wx.login() gives in the mini program appID when name holds the phone; with a corpid, what
+// wx.qy.login() gives.
 func (s *Server) JSCode(appID, name string) (string, error) {
+	if c := s.wecom.corps[appID]; c != nil {
+		return s.wecomJSCode(c, name)
+	}
 	app, err := s.appOf(appID, ProviderMiniProgram)
 	if err != nil {
 		return "", err

@@ -65,7 +65,7 @@ type accountReply struct {
 
 // handlePeople lists the cast; ?name=, once or more, adds other people.
 func (s *Server) handlePeople(w http.ResponseWriter, r *http.Request) {
-	names := castNames()
+	names := append(castNames(), orgNames()[1:]...) // both have wei
 	for _, name := range r.URL.Query()["name"] {
 		if !validName(name) {
 			badControl(w, errBadName)
@@ -78,6 +78,9 @@ func (s *Server) handlePeople(w http.ResponseWriter, r *http.Request) {
 	for _, app := range apps {
 		reply.Apps = append(reply.Apps, appEntryReply{Provider: app.Provider, AppID: app.AppID})
 	}
+	for _, c := range s.sortedCorps() {
+		reply.Apps = append(reply.Apps, appEntryReply{Provider: ProviderWeCom, AppID: c.id})
+	}
 	for _, name := range names {
 		p := personReply{Name: name}
 		for _, app := range apps {
@@ -87,6 +90,7 @@ func (s *Server) handlePeople(w http.ResponseWriter, r *http.Request) {
 				Provider: app.Provider, AppID: app.AppID, OpenID: who.openID(app), UnionID: who.unionID(app),
 			})
 		}
+		p.Accounts = append(p.Accounts, s.corpAccounts(name)...)
 		reply.People = append(reply.People, p)
 	}
 	writeControl(w, http.StatusOK, reply)
@@ -190,6 +194,7 @@ func (s *Server) handleSetSwitches(w http.ResponseWriter, r *http.Request) {
 	if err == nil && len(choices) == 0 {
 		err = errors.New(`no switch named; want {"name": "choice"}`)
 	}
+	ipBefore := s.switches.choice(switchWeComTrustedIP)
 	if err == nil {
 		err = s.switches.set(choices)
 	}
@@ -197,6 +202,7 @@ func (s *Server) handleSetSwitches(w http.ResponseWriter, r *http.Request) {
 		badControl(w, err)
 		return
 	}
+	s.wecom.ipListedAt.note(ipBefore, s.switches.choice(switchWeComTrustedIP), s.now())
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -126,7 +126,7 @@ func writeXML(list []element) []byte {
 	b.WriteString("<xml>")
 	for _, e := range list {
 		b.WriteString("<" + e.name + ">")
-		if e.bare && plainNumber(e.text) {
+		if e.bare && plainWord(e.text) {
 			b.WriteString(e.text)
 		} else {
 			b.WriteString("<![CDATA[" + strings.ReplaceAll(e.text, "]]>", "]]]]><![CDATA[>") + "]]>")
@@ -137,9 +137,9 @@ func writeXML(list []element) []byte {
 	return []byte(b.String())
 }
 
-// plainNumber keeps a caller's text from becoming markup.
-func plainNumber(text string) bool {
-	return text != "" && strings.Trim(text, "0123456789.-") == ""
+// plainWord keeps a caller's text from becoming markup.
+func plainWord(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789.-_abcdefghijklmnopqrstuvwxyz") == ""
 }
 
 // newMsgID is a 64-bit number beyond what a float holds (observed, wechat-protocol §0.3).

@@ -62,8 +62,8 @@ func newEcho() string {
 
 // mountEvents adds the control routes of events.
 func (s *Server) mountEvents(mux *http.ServeMux) {
-	mux.HandleFunc("POST /_simulator/events", ownPagesOnly(s.handleEvent))
-	mux.HandleFunc("POST /_simulator/events/verify", ownPagesOnly(s.handleVerify))
+	mux.HandleFunc("POST /_simulator/events", ownPagesOnly(s.forCorp(s.handleWeComEvent, s.handleEvent)))
+	mux.HandleFunc("POST /_simulator/events/verify", ownPagesOnly(s.forCorp(s.handleWeComVerify, s.handleVerify)))
 	mux.HandleFunc("GET /_simulator/following", s.handleFollowing)
 }
 

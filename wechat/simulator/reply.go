@@ -19,6 +19,10 @@ type errorReply struct {
 // refuse answers an error in the form of the path's subsystem: on sns the wording, then ", rid: …" with a comma before
 // it; on cgi-bin " rid: …" without one; on wxa " hint: […] rid: …" (observed, wechat-protocol §0.2).
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, errcode int) {
+	if isWeCom(r) {
+		s.refuseWeCom(w, r, errcode)
+		return
+	}
 	if isCGI(r) {
 		writeCGI(w, errorReply{ErrCode: errcode, ErrMsg: cgiErrorText(errcode, r) + " rid: " + s.rid()})
 		return

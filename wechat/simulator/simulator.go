@@ -71,6 +71,8 @@ type Server struct {
 	jsTicketMaking sync.Mutex
 	qrQuota        foreverCount
 
+	wecom *wecomState
+
 	appTokens appTokens
 	quotas    quotas
 	alarms    alarms
@@ -97,6 +99,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	s.keepInMemory()
+	s.initWeCom()
 	s.appTokens.init()
 	s.quotas.init()
 	s.alarms.init(s.apps)
@@ -158,12 +161,12 @@ const (
 )
 
 func wechatPaths() []string {
-	return []string{
+	return append([]string{
 		pathAuthorize, pathAccessToken, pathRefresh, pathUserInfo, pathAuth, pathSession,
 		pathToken, pathStableToken, pathFollower, pathFollowerBatch, pathFollowers, pathCallbackIP,
 		pathMenuCreate, pathMenuGet, pathMenuDelete, pathMenuCurrent, pathTicket, pathQRCreate, pathQRShow,
 		pathPhoneNumber, pathCheckSession, pathResetSession, pathTextCheck, pathQRConnect,
-	}
+	}, wecomPaths()...)
 }
 
 // routes lists every address. Those of WeChat have no method in their pattern, because WeChat answers a wrong method
@@ -187,6 +190,7 @@ func (s *Server) routes() *http.ServeMux {
 	s.mountAccount(mux)
 	s.mountWXA(mux)
 	s.mountQRConnect(mux)
+	s.mountWeCom(mux)
 	mux.HandleFunc("GET /mmopen/vi_32/{id}/{size}", s.handleAvatar)
 
 	s.mountControl(mux)
@@ -197,7 +201,7 @@ func (s *Server) routes() *http.ServeMux {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, toWeCom(r)) }
 
 // Seed is what a hostile simulator draws from; the same seed and the same order of requests give the same draws.
 func (s *Server) Seed() uint64 { return s.cfg.Seed }

@@ -82,6 +82,7 @@ func Switches() []Switch {
 	}
 	table = append(append(table, appTokenSwitches()...), pushSwitches()...)
 	table = append(table, reachSwitches()...)
+	table = append(table, wecomSwitches()...)
 	for i := range table {
 		table[i].Choice = table[i].Choices[0]
 	}
