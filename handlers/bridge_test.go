@@ -153,7 +153,7 @@ func (b *bridge) startSimulator(eventsURL string) {
 	b.second.AppID, b.second.Secret, b.second.OpenAccount = "wx0123456789abcdef", "another-secret", ""
 	apps = append(apps, b.second)
 	if eventsURL != "" {
-		apps[0].EventsURL, apps[2].EventsURL = eventsURL, eventsURL+"?app=second"
+		apps[0].EventsURL, apps[len(apps)-1].EventsURL = eventsURL, eventsURL+"?app=second"
 	}
 	server := httptest.NewUnstartedServer(nil)
 	b.simURL = "http://" + server.Listener.Addr().String()

@@ -159,6 +159,7 @@ func (s *Server) keepAlive(c *gin.Context, claims jwtauth.Claims) (name string, 
 	switch {
 	case errors.As(err, &refused) && refused.status == http.StatusUnauthorized: // revoked at this moment
 		return "", err
+	case errors.Is(err, errNotConfirmed): // logged where WeCom was asked, or the answer is on its way for the next request
 	case err != nil:
 		s.warnVerify("a session could not be renewed; its token goes on to its end", "cause", err.Error())
 	}

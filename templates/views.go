@@ -30,6 +30,12 @@ type Snapshot struct {
 	LoginURL string // for when they have left that mode (#login); default /login
 }
 
+// NotMember turns away who may not log in with WeCom.
+type NotMember struct {
+	Member   bool   // a member of the corp, but disabled or one whom the administrator does not let see the app
+	LoginURL string // #login; default /login
+}
+
 // CookiesOff tells how to let the browser keep cookies.
 type CookiesOff struct {
 	LoginURL string // #login; default /login
@@ -76,6 +82,7 @@ type Home struct {
 func (Register) page() string   { return "register" }
 func (Refused) page() string    { return "refused" }
 func (Snapshot) page() string   { return "snapshot" }
+func (NotMember) page() string  { return "not_member" }
 func (CookiesOff) page() string { return "cookies_off" }
 func (Error) page() string      { return "error" }
 func (Scan) page() string       { return "scan" }
@@ -86,6 +93,13 @@ func (Snapshot) titles() []string   { return []string{"snapshot.title"} }
 func (CookiesOff) titles() []string { return []string{"cookies_off.title"} }
 func (Scan) titles() []string       { return []string{"scan.title"} }
 func (Home) titles() []string       { return []string{"home.title"} }
+
+func (n NotMember) titles() []string {
+	if n.Member {
+		return []string{"not_member.no_access_title"}
+	}
+	return []string{"not_member.title"}
+}
 
 func (r Register) titles() []string {
 	switch {

@@ -54,7 +54,7 @@ func (f *fansEnv) listCommand() *cobra.Command {
 	list.Flags().StringVar(&filter.After, "after", "", "go on after this `ID`")
 	list.Flags().StringVar(&status, "status", "", "active or blocked")
 	list.Flags().StringVar(&filter.Role, "role", "", "fans with this `ROLE`")
-	list.Flags().StringVar(&filter.Provider, "provider", "", "fans who have used it: official_account, mini_program, website")
+	list.Flags().StringVar(&filter.Provider, "provider", "", "fans who have used it: official_account, mini_program, website, wecom")
 	list.Flags().StringVar(&filter.Nickname, "nickname", "", "fans whose nickname holds this `TEXT`")
 	list.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return list

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -118,15 +119,21 @@ func loadApps(path string, bridge *url.URL) ([]simulator.App, error) {
 	return apps, nil
 }
 
-// withEvents sends the pushes of official accounts to the bridge.
+// withEvents sends the pushes of official accounts, and of the first WeCom app, to the bridge.
 func withEvents(apps []simulator.App, bridge string) []simulator.App {
 	for i := range apps {
 		if apps[i].Provider == simulator.ProviderOfficialAccount {
 			apps[i].EventsURL = eventsURL(bridge)
 		}
 	}
+	if i := slices.IndexFunc(apps, func(a simulator.App) bool { return a.Provider == simulator.ProviderWeCom }); i >= 0 {
+		apps[i].EventsURL = wecomEventsURL(bridge)
+	}
 	return apps
 }
+
+// wecomEventsURL is where a bridge takes the pushes of its default WeCom app.
+func wecomEventsURL(bridge string) string { return strings.TrimSuffix(bridge, "/") + "/events/wecom" }
 
 // eventsURL is where a bridge takes the pushes of its default official account.
 func eventsURL(bridge string) string {
@@ -143,8 +150,22 @@ func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
 		}
 	}
 	printCallbackLines(w, apps)
+	printWeComLines(w, apps, simulatorURL)
 	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
 		fmt.Fprintf(w, "%s%s=%s\n", config.Prefix, name, simulatorURL)
+	}
+}
+
+// printWeComLines writes what a bridge needs to use the first WeCom app.
+func printWeComLines(w io.Writer, apps []simulator.App, simulatorURL string) {
+	i := slices.IndexFunc(apps, func(a simulator.App) bool { return a.Provider == simulator.ProviderWeCom })
+	if i < 0 {
+		return
+	}
+	for _, line := range [][2]string{{"CORP_ID", apps[i].AppID}, {"AGENT_ID", strconv.Itoa(apps[i].AgentID)}, {"SECRET", apps[i].Secret},
+		{"TOKEN", apps[i].Token}, {"ENCODING_AES_KEY", apps[i].EncodingAESKey},
+		{"API_URL", simulatorURL + "/qyapi"}, {"LOGIN_URL", simulatorURL + "/wwlogin"}} {
+		fmt.Fprintf(w, "%sWECOM_%s=%s\n", config.Prefix, line[0], line[1])
 	}
 }
 
