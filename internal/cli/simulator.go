@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,13 +35,14 @@ func (e *env) simulatorCommand() *cobra.Command {
 		Short: "Run the simulated WeChat alone, for any WeChat backend in any language",
 		Long: `Run the simulated WeChat alone. It keeps everything in memory and listens on loopback only.
 
-Without --apps it has an official account, a mini program and a website app, and prints them on stdout as lines for an env file.`,
+Without --apps it has an official account, a mini program, a website app and a WeCom app, and prints them on stdout as lines for
+an env file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return e.simulate(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", defaultSimulatorListen, "loopback address, port 0 for any free one")
-	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, js_domains, open_account, events_url, token, encoding_aes_key, events_mode")
+	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, js_domains, open_account, events_url, token, encoding_aes_key, events_mode; for WeCom agentid and more")
 	flags.StringVar(&f.bridge, "bridge", "http://"+defaultListen, "`URL` of the login server under test, for the phone page")
 	flags.StringToStringVar(&f.switches, "switch", nil, "set a doubtful behaviour, `name=choice`; may be repeated")
 	flags.BoolVar(&f.hostile, "hostile", false, "visit callbacks twice, as WeChat's clients do now and then")
@@ -126,14 +126,11 @@ func withEvents(apps []simulator.App, bridge string) []simulator.App {
 			apps[i].EventsURL = eventsURL(bridge)
 		}
 	}
-	if i := slices.IndexFunc(apps, func(a simulator.App) bool { return a.Provider == simulator.ProviderWeCom }); i >= 0 {
-		apps[i].EventsURL = wecomEventsURL(bridge)
+	if app := wecomApp(apps); app != nil {
+		app.EventsURL = wecomEventsURL(bridge)
 	}
 	return apps
 }
-
-// wecomEventsURL is where a bridge takes the pushes of its default WeCom app.
-func wecomEventsURL(bridge string) string { return strings.TrimSuffix(bridge, "/") + "/events/wecom" }
 
 // eventsURL is where a bridge takes the pushes of its default official account.
 func eventsURL(bridge string) string {
@@ -150,23 +147,10 @@ func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
 		}
 	}
 	printCallbackLines(w, apps)
-	printWeComLines(w, apps, simulatorURL)
 	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
 		fmt.Fprintf(w, "%s%s=%s\n", config.Prefix, name, simulatorURL)
 	}
-}
-
-// printWeComLines writes what a bridge needs to use the first WeCom app.
-func printWeComLines(w io.Writer, apps []simulator.App, simulatorURL string) {
-	i := slices.IndexFunc(apps, func(a simulator.App) bool { return a.Provider == simulator.ProviderWeCom })
-	if i < 0 {
-		return
-	}
-	for _, line := range [][2]string{{"CORP_ID", apps[i].AppID}, {"AGENT_ID", strconv.Itoa(apps[i].AgentID)}, {"SECRET", apps[i].Secret},
-		{"TOKEN", apps[i].Token}, {"ENCODING_AES_KEY", apps[i].EncodingAESKey},
-		{"API_URL", simulatorURL + "/qyapi"}, {"LOGIN_URL", simulatorURL + "/wwlogin"}} {
-		fmt.Fprintf(w, "%sWECOM_%s=%s\n", config.Prefix, line[0], line[1])
-	}
+	printWeComLines(w, apps, simulatorURL)
 }
 
 // knownVariable says whether a bridge has the setting: an unknown one would stop its start.

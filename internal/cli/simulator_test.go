@@ -3,6 +3,8 @@ package cli_test
 import (
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +31,13 @@ func TestSimulatorPrintsLinesThatABridgeStartsWith(t *testing.T) {
 	}
 	official := devApp(t, "official_account")
 	values := map[string]string{"WXBRIDGE_OFFICIAL_TOKEN": official.Token, "WXBRIDGE_OFFICIAL_ENCODING_AES_KEY": official.EncodingAESKey}
+	wecom := devApp(t, "wecom")
+	for name, value := range map[string]string{"CORP_ID": wecom.AppID, "AGENT_ID": strconv.Itoa(wecom.AgentID), "SECRET": wecom.Secret,
+		"TOKEN": wecom.Token, "ENCODING_AES_KEY": wecom.EncodingAESKey, "API_URL": url + "/qyapi", "LOGIN_URL": url + "/wwlogin"} {
+		if line := "WXBRIDGE_WECOM_" + name + "=" + value + "\n"; knownSetting("WECOM_"+name) && strings.Count(p.stdout.String(), line) != 1 {
+			t.Errorf("stdout does not have %s once", line)
+		}
+	}
 	for _, v := range config.Variables() {
 		if want := values[v.Name]; want != "" && !strings.Contains(p.stdout.String(), v.Name+"="+want+"\n") {
 			t.Errorf("stdout lacks %s", v.Name)
@@ -40,8 +49,10 @@ func TestSimulatorPrintsLinesThatABridgeStartsWith(t *testing.T) {
 			t.Errorf("stderr does not tell the value of %s", name)
 		}
 	}
-	if !strings.Contains(p.stderr.String(), "go to http://127.0.0.1:8080/events/official-account") {
-		t.Error("stderr does not say where events go")
+	for _, path := range []string{"/events/official-account", "/events/wecom"} {
+		if !strings.Contains(p.stderr.String(), "go to http://127.0.0.1:8080"+path) {
+			t.Errorf("stderr does not say that events go to %s", path)
+		}
 	}
 	if status, _ := get(t, url+"/_simulator/people"); status != http.StatusOK {
 		t.Errorf("the simulator answered %d", status)
@@ -52,17 +63,29 @@ func TestSimulatorPrintsLinesThatABridgeStartsWith(t *testing.T) {
 	p.stop(t)
 }
 
+func knownSetting(name string) bool {
+	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == config.Prefix+name })
+}
+
 func TestSimulatorReadsAnAppsFile(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "apps.yaml"), `apps:
   - provider: mini_program
     appid: wx00112233445566ff
     secret: e10adc3949ba59abbe56e057f20f883e
+  - provider: wecom
+    appid: ww0123456789abcdef
+    agentid: 1000002
+    secret: not-a-real-secret
+    redirect_domain: 127.0.0.1:8080
 `, 0o600)
 	p := start(t, dir, nil, "simulator", "--listen", "127.0.0.1:0", "--apps", "apps.yaml", "--hostile", "--switch", "session-key=within-period", "--switch", "avatars=gone")
 	url := strings.Fields(p.line(t, p.stderr, "  The phone page: "))[0]
 	if code := jsCode(t, url, "alice", "wx00112233445566ff"); code == "" {
 		t.Error("the app of the file is not known")
+	}
+	if code := jsCode(t, url, "wei", "ww0123456789abcdef"); code == "" {
+		t.Error("the corp of the file is not known")
 	}
 	p.stop(t)
 	if p.stdout.String() != "" {

@@ -75,8 +75,7 @@ func checkedApps(entries []appEntry) ([]App, error) {
 		} else if first, ok := seen[id]; ok {
 			faults = append(faults, fmt.Errorf("apps file: line %d: appid %q is already on line %d", e.line, app.AppID, first))
 		}
-		needsDomain := app.Provider == ProviderOfficialAccount || app.Provider == ProviderWebsite ||
-			app.Provider == ProviderWeCom
+		needsDomain := app.Provider == ProviderOfficialAccount || app.Provider == ProviderWebsite || app.Provider == ProviderWeCom
 		if needsDomain && app.RedirectDomain == "" {
 			faults = append(faults, fmt.Errorf("apps file: line %d: redirect_domain is missing; without it WeChat refuses every login link", e.line))
 		}

@@ -19,8 +19,12 @@ func (s *Server) avatarURL(r *http.Request, p person) string {
 	if p.noAvatar {
 		return ""
 	}
+	return s.publicURL(r) + "/mmopen/vi_32/" + base64.RawURLEncoding.EncodeToString(avatarSeed(p)) + "/132"
+}
+
+func avatarSeed(p person) []byte {
 	sum := sha256.Sum256([]byte("wxbridge simulator\x00avatar\x00" + p.name))
-	return s.publicURL(r) + "/mmopen/vi_32/" + base64.RawURLEncoding.EncodeToString(sum[:]) + "/132"
+	return sum[:]
 }
 
 // handleAvatar draws the picture from the id alone. WeChat sends JPEG; this is PNG. By switch the address is dead, as

@@ -100,9 +100,10 @@ func newJSTicket() string {
 
 // pageConfig is what wx.config of jweixin.js sends to POST /_simulator/jssdk-config.
 type pageConfig struct {
-	Call      string      `json:"call"` // "config"
-	AppID     string      `json:"appId"`
-	Timestamp json.Number `json:"timestamp"` // WeChat takes a number; a text of digits works too (assumed)
+	Call      string      `json:"call"`              // "config", or WeCom's "agentConfig"
+	AppID     string      `json:"appId"`             // or corpid
+	AgentID   json.Number `json:"agentid,omitempty"` // of agentConfig
+	Timestamp json.Number `json:"timestamp"`         // WeChat takes a number; a text of digits works too (assumed)
 	NonceStr  string      `json:"nonceStr"`
 	Signature string      `json:"signature"`
 	URL       string      `json:"url"` // of the page: without its fragment, and on iOS the one it was entered by
@@ -110,6 +111,7 @@ type pageConfig struct {
 
 // pageVerdict is its answer.
 type pageVerdict struct {
+	ErrCode     int      `json:"errcode,omitempty"` // of WeCom
 	ErrMsg      string   `json:"errMsg"`
 	RealAuthURL []string `json:"realAuthUrl,omitempty"` // with a wrong signature: what was checked (observed)
 }
@@ -136,6 +138,10 @@ func (s *Server) handlePageConfig(w http.ResponseWriter, r *http.Request) {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)) // further fields are the page's own affair
 	if err := dec.Decode(&c); err != nil {
 		badControl(w, fmt.Errorf("body: %w", err))
+		return
+	}
+	if s.wecom.corps[c.AppID] != nil && (c.Call == "config" || c.Call == "agentConfig") {
+		writeControl(w, http.StatusOK, s.judgeCorpPage(c))
 		return
 	}
 	writeControl(w, http.StatusOK, s.judgePage(c))

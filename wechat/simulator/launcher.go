@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/text/language"
@@ -27,6 +28,7 @@ func (s *Server) mountLauncher(mux *http.ServeMux) {
 	mux.HandleFunc("GET /_simulator/miniprogram/{$}", l.handleManifest)
 	mux.HandleFunc("GET /_simulator/miniprogram/{path...}", l.handleProgramFile)
 	mux.HandleFunc("POST /_simulator/wx-request", ownPagesOnly(l.handleRequest))
+	l.mountReach(mux)
 }
 
 type launcher struct {
@@ -52,9 +54,19 @@ type launcherPage struct {
 
 	AccountAppID string // of the official account that the chat is with, "" if there is none
 	ProgramAppID string // "" if there is no mini program to run
+
+	Browser  string            // what the launcher's links open in
+	Browsers []launcherBrowser // what it can be
+
+	Org orgPage
 }
 
-type launcherPerson struct{ Name, Letter, About string }
+type launcherBrowser struct{ Name, About string }
+
+type launcherPerson struct {
+	Name, Nickname, Letter, About string
+	Refuses                       bool
+}
 
 func (l *launcher) handlePage(w http.ResponseWriter, r *http.Request) {
 	lang := launcherLanguage(r)
@@ -69,11 +81,19 @@ func (l *launcher) handlePage(w http.ResponseWriter, r *http.Request) {
 	}
 	page.Holder, _ = holderOf(r) // a bad name counts as nobody: the page then asks for one
 	page.Stranger = page.Holder != ""
+	page.Browser = browserWeChat
+	if c, err := r.Cookie("simulator_browser"); err == nil && slices.Contains(launcherBrowsers(), c.Value) {
+		page.Browser = c.Value
+	}
+	for _, name := range launcherBrowsers() {
+		page.Browsers = append(page.Browsers, launcherBrowser{Name: name, About: texts["browser-"+name]})
+	}
 	for _, name := range castNames() {
 		page.People = append(page.People, describe(name, texts))
 		page.Stranger = page.Stranger && name != page.Holder
 	}
 	l.addLinks(&page)
+	l.addOrg(&page)
 
 	var html bytes.Buffer
 	if err := launcherTemplate.Execute(&html, page); err != nil {
@@ -95,7 +115,8 @@ func describe(name string, texts map[string]string) launcherPerson {
 	if !translated {
 		about = lookup(name).about
 	}
-	return launcherPerson{Name: name, Letter: strings.ToUpper(name[:1]), About: about}
+	p := lookup(name)
+	return launcherPerson{Name: name, Nickname: p.nickname, Letter: strings.ToUpper(name[:1]), About: about, Refuses: p.refuses}
 }
 
 // addLinks makes the menu of the first official account. The direct link is what menus held before there was a bridge:

@@ -38,6 +38,7 @@ type qrCode struct {
 	ticket  string
 	address string // what the picture says
 	scene   string
+	made    time.Time
 	expires time.Time // zero: never
 }
 
@@ -126,7 +127,7 @@ func (q qrRequest) scene() (string, int) {
 // newQRCode makes a code and keeps it. seconds 0: for ever.
 func (s *Server) newQRCode(app *App, scene string, seconds int64) qrCode {
 	now := s.now()
-	code := qrCode{app: app, scene: scene}
+	code := qrCode{app: app, scene: scene, made: now}
 	if seconds > 0 {
 		code.expires = now.Add(time.Duration(seconds) * time.Second)
 	}

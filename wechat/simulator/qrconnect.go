@@ -168,7 +168,15 @@ func (s *Server) qrLoginState(login *qrLogin) string {
 	return login.state
 }
 
-// scan notes that somebody looks at the page on their phone. It is false if there is nothing left to confirm.
+// qrLoginOpen says whether a scan can still lead to a login.
+func (s *Server) qrLoginOpen(login *qrLogin) bool {
+	login.mu.Lock()
+	defer login.mu.Unlock()
+	state := s.qrLoginState(login)
+	return state == qrWaiting || state == qrScanned
+}
+
+// scanQRLogin notes that somebody looks at the page on their phone. It is false if there is nothing left to confirm.
 func (s *Server) scanQRLogin(login *qrLogin, name string) bool {
 	login.mu.Lock()
 	defer login.mu.Unlock()
@@ -210,7 +218,7 @@ func (s *Server) scanWebsite(login *qrLogin, name, address, consent string) (Sca
 		report.Shown = qrGone
 		return report, nil
 	}
-	if consent == "" {
+	if consent == "" || consent == "wait" {
 		report.Open = address
 		return report, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -13,8 +14,8 @@ type scanRequest struct {
 	Person string `json:"person"`
 	URL    string `json:"url"`    // what the code says
 	Ticket string `json:"ticket"` // or the ticket of a parametric code
-	// Consent answers what the scan asks: allow or deny. Left out, a stranger follows the account they scanned, and the
-	// login on a website waits for a tap on the page in Open.
+	// Consent answers what the scan asks: allow, deny, or wait to look at it and answer nothing yet. Left out, a stranger
+	// follows the account they scanned, and the login on a website waits for a tap on the page in Open.
 	Consent string `json:"consent"`
 }
 
@@ -40,14 +41,14 @@ type ScanReport struct {
 // assumed (unverified, wechat-protocol §7.3), and so are the words.
 const qrGone = "二维码已过期"
 
-// Scan lets a person scan a QR code: text is what it says, or the ticket of a parametric one. consent is allow, deny or
-// empty. The error is about the arguments; what goes wrong with the app's server is in the report.
+// Scan lets a person scan a QR code: text is what it says, or the ticket of a parametric one. consent is allow, deny,
+// wait or empty. The error is about the arguments; what goes wrong with the app's server is in the report.
 func (s *Server) Scan(ctx context.Context, name, text, consent string) (ScanReport, error) {
 	switch {
 	case !validName(name):
 		return ScanReport{}, errBadName
-	case consent != "" && consent != "allow" && consent != "deny":
-		return ScanReport{}, errors.New("consent: want allow, deny or nothing")
+	case !slices.Contains([]string{"", "allow", "deny", "wait"}, consent):
+		return ScanReport{}, errors.New("consent: want allow, deny, wait or nothing")
 	}
 	if code, ok := s.findQRCode(text); ok {
 		return s.scanAccount(ctx, code, name, consent)
@@ -72,7 +73,7 @@ func (s *Server) scanAccount(ctx context.Context, code qrCode, name, consent str
 		return report, nil
 	case report.Following:
 		report.Event = "SCAN"
-	case consent == "deny":
+	case consent == "deny" || consent == "wait":
 		return report, nil
 	default:
 		report.Event = eventSubscribe

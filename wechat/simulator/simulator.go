@@ -187,10 +187,10 @@ func (s *Server) routes() *http.ServeMux {
 	mux.HandleFunc(pathSession, s.wechat(pathSession, s.getOnly(s.handleSession)))
 	mux.HandleFunc("/sns/", func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, 40066) })
 	s.mountCGI(mux)
+	s.mountWeCom(mux)
 	s.mountAccount(mux)
 	s.mountWXA(mux)
 	s.mountQRConnect(mux)
-	s.mountWeCom(mux)
 	mux.HandleFunc("GET /mmopen/vi_32/{id}/{size}", s.handleAvatar)
 
 	s.mountControl(mux)

@@ -81,8 +81,7 @@ func Switches() []Switch {
 			About: "avatar addresses answer with a picture, or 404 as after a change of avatar"},
 	}
 	table = append(append(table, appTokenSwitches()...), pushSwitches()...)
-	table = append(table, reachSwitches()...)
-	table = append(table, wecomSwitches()...)
+	table = append(append(table, reachSwitches()...), wecomSwitches()...)
 	for i := range table {
 		table[i].Choice = table[i].Choices[0]
 	}

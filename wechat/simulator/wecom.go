@@ -55,7 +55,7 @@ type wecomState struct {
 	sheets      *shelf[wecomSheet]    // consent sheets and web logins on show
 	members     *shelf[memberState]   // corp and person → what has changed since the start
 	userIDs     *shelf[string]        // corp and folded userid → person, where it cannot be told from the userid
-	jsTickets   jsTickets
+	jsTickets   corpTickets
 	meters      meters
 	ipListedAt  lateSwitch
 }
@@ -94,8 +94,8 @@ func (s *Server) mountWeCom(mux *http.ServeMux) {
 		mux.HandleFunc(path, s.wechat(path, s.httpsOnly(handler)))
 	}
 	mux.HandleFunc("GET "+pathURIConfirm, s.handleURIConfirm)
-	mux.HandleFunc("POST /wwlogin/person", s.handleScan)
-	mux.HandleFunc("POST /wwlogin/confirm", s.handleScanAnswer)
+	mux.HandleFunc("POST /wwlogin/person", s.handleWebLoginPerson)
+	mux.HandleFunc("POST /wwlogin/confirm", s.handleWebLoginAnswer)
 	mux.HandleFunc("POST /connect/oauth2/wecom-confirm", s.handleWeComConfirm)
 	mux.HandleFunc(qyapiPrefix+"/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Server", "nginx")

@@ -193,7 +193,7 @@ func (s *Server) handleWeComConfirm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showOrgChooser(w http.ResponseWriter, link wecomLink) {
-	page := chooserPage{Query: link.rawQuery}
+	page := chooserPage{Page: pathAuthorize, Query: link.rawQuery}
 	for _, name := range append(orgNames(), "guest") {
 		m := s.memberOf(link.corp, name)
 		page.People = append(page.People, chooserPerson{Name: name, Nickname: m.name, About: m.about()})

@@ -1,6 +1,7 @@
 package simulator_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -286,10 +287,13 @@ func TestWeCom11Tickets(t *testing.T) {
 		second := ticketOf(o, o.second, "ticket/get", agentType...)
 		check := func(agentID int, ticket, page, said string, want int) {
 			t.Helper()
-			c := simulator.JSConfig{CorpID: o.agent.AppID, AgentID: agentID, Timestamp: "1414587457", NonceStr: "Wm3WZYTPz0wzccnW", URL: page}
-			c.Signature = sha1Hex("jsapi_ticket=" + ticket + "&noncestr=Wm3WZYTPz0wzccnW&timestamp=1414587457&url=" + strings.Split(page, "#")[0])
-			v := o.control("POST", "wecom/js-config", c).json(t)
-			if fmt.Sprint(v["errcode"]) != fmt.Sprint(want) || !strings.HasPrefix(fmt.Sprint(v["errMsg"]), said) {
+			c := map[string]any{"call": "config", "appId": o.agent.AppID, "timestamp": "1414587457", "nonceStr": "Wm3WZYTPz0wzccnW", "url": page}
+			if agentID != 0 {
+				c["call"], c["agentid"], c["timestamp"] = "agentConfig", agentID, 1414587457
+			}
+			c["signature"] = sha1Hex("jsapi_ticket=" + ticket + "&noncestr=Wm3WZYTPz0wzccnW&timestamp=1414587457&url=" + strings.Split(page, "#")[0])
+			v := o.control("POST", "jssdk-config", c).json(t)
+			if got, _ := v["errcode"].(json.Number); (want != 0 || got != "") && string(got) != fmt.Sprint(want) || !strings.HasPrefix(fmt.Sprint(v["errMsg"]), said) {
 				t.Errorf("agentid %d on %s: %v", agentID, page, v)
 			}
 		}

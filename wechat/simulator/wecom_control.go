@@ -17,7 +17,6 @@ func (s *Server) mountWeComControl(mux *http.ServeMux) {
 	mux.HandleFunc("POST /_simulator/wecom/members", ownPagesOnly(s.handleChangeMember))
 	mux.HandleFunc("POST /_simulator/wecom/tokens", ownPagesOnly(s.handleEndToken))
 	mux.HandleFunc("DELETE /_simulator/wecom/consents", ownPagesOnly(s.handleForgetConsents))
-	mux.HandleFunc("POST /_simulator/wecom/js-config", ownPagesOnly(s.handleJSConfig))
 }
 
 // forCorp sends a request whose JSON names a corpid as appid to another handler.
@@ -269,16 +268,6 @@ func (s *Server) handleForgetConsents(w http.ResponseWriter, _ *http.Request) {
 		s.wecom.consents.take(key)
 	}
 	w.WriteHeader(http.StatusNoContent)
-}
-
-// handleJSConfig is POST of a [JSConfig]; the answer is a [JSVerdict].
-func (s *Server) handleJSConfig(w http.ResponseWriter, r *http.Request) {
-	var c JSConfig
-	if err := readControl(w, r, &c); err != nil {
-		badControl(w, err)
-		return
-	}
-	writeControl(w, http.StatusOK, s.CheckJSConfig(c))
 }
 
 // corpAccounts are a person's accounts for GET /_simulator/people: in each corp the userid of a member, the openid of

@@ -1,9 +1,8 @@
 package simulator
 
 import (
-	"crypto/sha1"
 	"crypto/subtle"
-	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,12 +12,12 @@ import (
 	"time"
 )
 
-const wecomTicketLife = 2 * time.Hour // documented, §8
+const corpTicketLife = 2 * time.Hour // documented, §8
 
-// jsTickets keeps the jsapi_tickets of corps and of apps.
-type jsTickets struct {
+// corpTickets keeps the jsapi_tickets of corps and of apps.
+type corpTickets struct {
 	mu    sync.Mutex
-	byOwn map[ticketOwner][]wecomTicket // newest last
+	byOwn map[ticketOwner][]corpTicket // newest last
 }
 
 // ticketOwner is a corp, or one app of it.
@@ -27,27 +26,27 @@ type ticketOwner struct {
 	agent  *App // nil for the corp's ticket
 }
 
-type wecomTicket struct {
+type corpTicket struct {
 	value   string
 	expires time.Time
 }
 
-func (t *jsTickets) init() { t.byOwn = map[ticketOwner][]wecomTicket{} }
+func (t *corpTickets) init() { t.byOwn = map[ticketOwner][]corpTicket{} }
 
 // get gives the ticket that owner has, or a new one beside it.
-func (t *jsTickets) get(owner ticketOwner, fresh bool, now time.Time) wecomTicket {
+func (t *corpTickets) get(owner ticketOwner, fresh bool, now time.Time) corpTicket {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	alive := slices.DeleteFunc(t.byOwn[owner], func(j wecomTicket) bool { return !now.Before(j.expires) })
+	alive := slices.DeleteFunc(t.byOwn[owner], func(j corpTicket) bool { return !now.Before(j.expires) })
 	if len(alive) == 0 || fresh {
-		alive = append(alive, wecomTicket{value: newWeComSecret(64), expires: now.Add(wecomTicketLife)}) // 86 characters, as observed
+		alive = append(alive, corpTicket{value: newWeComSecret(64), expires: now.Add(corpTicketLife)}) // 86 characters, as observed
 	}
 	t.byOwn[owner] = alive
 	return alive[len(alive)-1]
 }
 
 // alive lists the good tickets of each owner.
-func (t *jsTickets) alive(now time.Time) map[ticketOwner][]string {
+func (t *corpTickets) alive(now time.Time) map[ticketOwner][]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	good := map[ticketOwner][]string{}
@@ -93,75 +92,43 @@ func (s *Server) answerTicket(w http.ResponseWriter, r *http.Request, app *App, 
 		return
 	}
 	ticket := s.wecom.jsTickets.get(owner, s.switches.choice(switchWeComTicket) == "fresh", now)
-	answerWeCom(w, field{"ticket", ticket.value}, field{"expires_in", s.expiresIn(ticket.expires, wecomTicketLife, now)})
+	answerWeCom(w, field{"ticket", ticket.value}, field{"expires_in", s.expiresIn(ticket.expires, corpTicketLife, now)})
 }
 
-// JSConfig is what a page hands to wx.config or wx.agentConfig, as in POST /_simulator/wecom/js-config. AgentID is 0 for
-// wx.config, which has none. URL is the page's own address.
-type JSConfig struct {
-	CorpID    string `json:"corpid"`
-	AgentID   int    `json:"agentid,omitempty"`
-	Timestamp string `json:"timestamp"`
-	NonceStr  string `json:"nonceStr"`
-	Signature string `json:"signature"`
-	URL       string `json:"url"`
-}
-
-// JSVerdict is what the page is told: errcode 0 and "config:ok" or "agentConfig:ok", else why not.
-type JSVerdict struct {
-	ErrCode int    `json:"errcode"`
-	ErrMsg  string `json:"errMsg"`
-}
-
-// CheckJSConfig judges a signature as WeCom's client does (§8): 40093 for a wrong one, 42012 for one made with the ticket
-// of the corp instead of the app's, of another app, or the other way round, and "invalid url domain" for a page outside
-// the trusted domain.
-func (s *Server) CheckJSConfig(c JSConfig) JSVerdict {
-	call, owner := "config", ticketOwner{corpID: c.CorpID}
-	known := s.wecom.corps[c.CorpID]
-	if c.AgentID != 0 {
-		call = "agentConfig"
-		if known != nil {
-			owner.agent = known.agent(c.AgentID)
+// judgeCorpPage judges the signature of wx.config or wx.agentConfig as WeCom's client does (§8): 40093 for a wrong one,
+// 42012 for one made with the ticket of the corp instead of the app's, of another app, or the other way round, and
+// "invalid url domain" for a page outside the trusted domain, whose port counts.
+func (s *Server) judgeCorpPage(c pageConfig) pageVerdict {
+	known := s.wecom.corps[c.AppID]
+	owner := ticketOwner{corpID: known.id}
+	if c.Call == "agentConfig" {
+		id, err := strconv.Atoi(c.AgentID.String())
+		if err != nil || id <= 0 || known.agent(id) == nil {
+			return pageVerdict{ErrCode: 40056, ErrMsg: c.Call + ":" + wecomErrorText(40056)}
+		}
+		owner.agent = known.agent(id)
+	}
+	if page, err := url.Parse(c.URL); err != nil || !trusts(known, owner.agent, page.Host) {
+		return pageVerdict{ErrCode: 80001, ErrMsg: c.Call + ":invalid url domain"}
+	}
+	address, _, _ := strings.Cut(c.URL, "#")
+	errcode := 40093
+	for whose, tickets := range s.wecom.jsTickets.alive(s.now()) {
+		for _, ticket := range tickets {
+			want := jsSignature(ticket, c.NonceStr, c.Timestamp.String(), address)
+			switch same := subtle.ConstantTimeCompare([]byte(want), []byte(c.Signature)) == 1; {
+			case same && whose == owner:
+				return pageVerdict{ErrMsg: c.Call + ":ok"}
+			case same:
+				errcode = 42012
+			}
 		}
 	}
-	page, err := url.Parse(c.URL)
-	switch {
-	case known == nil:
-		return JSVerdict{40013, call + ":invalid corpid"}
-	case c.AgentID != 0 && owner.agent == nil:
-		return JSVerdict{40056, call + ":invalid agentid"}
-	case err != nil || !trusts(known, owner.agent, page.Host):
-		return JSVerdict{80001, call + ":invalid url domain"}
-	}
-	return s.judgeSignature(c, call, owner)
+	return pageVerdict{ErrCode: errcode, ErrMsg: fmt.Sprintf("%s:%s more info at https://open.work.weixin.qq.com/devtool/query?e=%d",
+		c.Call, wecomErrorText(errcode), errcode)}
 }
 
 // trusts says whether the app, or any app of the corp, has the host as its trusted domain.
 func trusts(c *corp, agent *App, host string) bool {
 	return slices.ContainsFunc(c.agents, func(a *App) bool { return (agent == nil || a == agent) && a.hasDomain(host) })
-}
-
-func (s *Server) judgeSignature(c JSConfig, call string, owner ticketOwner) JSVerdict {
-	const more = " more info at https://open.work.weixin.qq.com/devtool/query?e="
-	verdict := JSVerdict{40093, call + ":invalid signature" + more + "40093"}
-	for whose, tickets := range s.wecom.jsTickets.alive(s.now()) {
-		for _, ticket := range tickets {
-			if subtle.ConstantTimeCompare([]byte(wecomSignature(ticket, c)), []byte(c.Signature)) != 1 {
-				continue
-			}
-			if whose == owner {
-				return JSVerdict{0, call + ":ok"}
-			}
-			verdict = JSVerdict{42012, call + ":" + wecomErrorText(42012) + more + "42012"}
-		}
-	}
-	return verdict
-}
-
-// wecomSignature is the lower-case hex SHA-1 over raw values in this order, the address without its fragment (documented).
-func wecomSignature(ticket string, c JSConfig) string {
-	address, _, _ := strings.Cut(c.URL, "#")
-	sum := sha1.Sum([]byte("jsapi_ticket=" + ticket + "&noncestr=" + c.NonceStr + "&timestamp=" + c.Timestamp + "&url=" + address))
-	return hex.EncodeToString(sum[:])
 }

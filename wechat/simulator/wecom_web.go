@@ -65,8 +65,8 @@ func (s *Server) showWebLogin(w http.ResponseWriter, link wecomLink, person stri
 	s.pages.show(w, "wecom-web.html", page)
 }
 
-// handleWeComScan puts the phone into somebody's hands and reopens the page; an empty person takes it away again.
-func (s *Server) handleWeComScan(w http.ResponseWriter, r *http.Request) {
+// handleWebLoginPerson puts the phone into somebody's hands and reopens the page; an empty person takes it away again.
+func (s *Server) handleWebLoginPerson(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 	name, path := r.PostFormValue("person"), r.PostFormValue("path")
 	if name == "" {
@@ -87,8 +87,8 @@ func (s *Server) handleWeComScan(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, path+"?"+r.PostFormValue("query"), http.StatusSeeOther)
 }
 
-// handleScanAnswer takes the answer given on the phone.
-func (s *Server) handleScanAnswer(w http.ResponseWriter, r *http.Request) {
+// handleWebLoginAnswer takes the answer given on the phone.
+func (s *Server) handleWebLoginAnswer(w http.ResponseWriter, r *http.Request) {
 	sheet, allow, ok := s.takeSheet(w, r)
 	if !ok {
 		return

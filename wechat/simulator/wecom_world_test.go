@@ -81,8 +81,8 @@ func (o *office) oauth(app simulator.App, scope, redirect, state string) string 
 		app.AppID, url.QueryEscape(redirect), scope, state, app.AgentID)
 }
 
-// web is a link to the web login.
-func (o *office) web(app simulator.App, redirect, state string) string {
+// webLink is a link to the web login.
+func (o *office) webLink(app simulator.App, redirect, state string) string {
 	return fmt.Sprintf("/wwlogin/sso/login?login_type=CorpApp&appid=%s&agentid=%d&redirect_uri=%s&state=%s",
 		app.AppID, app.AgentID, url.QueryEscape(redirect), state)
 }
@@ -101,6 +101,12 @@ func (o *office) code(app simulator.App, name, scope string) string {
 func (o *office) who(name, scope string) map[string]any {
 	o.t.Helper()
 	return o.api(o.agent, "auth/getuserinfo", "code", o.code(o.agent, name, scope)).json(o.t)
+}
+
+// session redeems a js_code.
+func (o *office) session(app simulator.App, code string) answer {
+	o.t.Helper()
+	return o.api(app, "miniprogram/jscode2session", "js_code", code, "grant_type", "authorization_code")
 }
 
 func (o *office) detail(app simulator.App, ticket any) answer {

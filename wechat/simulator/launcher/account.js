@@ -1,13 +1,16 @@
 // The chat with the official account: following, tapping and writing, each of which WeChat tells the account's server.
 
+import { showMenu } from './menu.js';
+
 const element = (id) => document.getElementById(id);
 
 const BUTTON_KEY = 'HELLO'; // of the menu button that opens no page
 
-// openChat wires the account's panel; holder() names the person who holds the phone, "" for nobody.
-export function openChat(appid, holder) {
+// openChat wires the account's panel; holder() names the person who holds the phone, "" for nobody. actions are
+// {menuShown(), openProgram(path)}.
+export function openChat(appid, holder, actions) {
   if (!appid) {
-    return { holderChanged() {}, tapped() {} };
+    return { holderChanged() {}, tapped() {}, opened() {}, tell() {} };
   }
   const follow = element('follow');
 
@@ -20,7 +23,7 @@ export function openChat(appid, holder) {
   function add(className, text) {
     const line = document.createElement('li');
     line.className = className;
-    line.textContent = text;
+    line.append(...(className === 'sim-answered' ? linked(text) : [text]));
     element('account-events').append(line);
     line.scrollIntoView({ block: 'nearest' });
   }
@@ -29,16 +32,48 @@ export function openChat(appid, holder) {
   async function happen(event) {
     const person = holder();
     const report = await push(appid, person, event);
-    if (person !== holder()) {
-      return;
+    if (person === holder()) {
+      tell(event.name, report);
     }
-    add('sim-happened', summary(event.name, report));
+  }
+
+  function tell(name, report) {
+    add('sim-happened', summary(name, report));
     if (report.shown) {
       add('sim-answered', report.shown);
     }
     if (typeof report.following === 'boolean') {
       showFollowing(report.following);
     }
+    if (name === 'subscribe') {
+      opened();
+    }
+  }
+
+  // opened shows the menu that the phone has now: opening the chat may fetch it anew.
+  async function opened() {
+    const person = holder();
+    if (person === '') {
+      return;
+    }
+    const { pushed, button } = await (await fetch('/_simulator/menu?' + new URLSearchParams({ person, appid }))).json();
+    if (person !== holder()) {
+      return;
+    }
+    const nav = element('pushed-menu');
+    nav.hidden = !pushed;
+    for (const own of ['menu', 'menu-notes'].map(element)) {
+      own?.toggleAttribute('hidden', pushed);
+    }
+    showMenu(nav, button, {
+      click: (key) => happen({ name: 'CLICK', key }),
+      program: ({ pagepath }) => {
+        happen({ name: 'view_miniprogram', path: pagepath });
+        actions.openProgram(pagepath);
+      },
+      other: ({ type }) => add('sim-happened', nav.dataset.other + type),
+    });
+    actions.menuShown();
   }
 
   async function holderChanged() {
@@ -53,6 +88,7 @@ export function openChat(appid, holder) {
     const { following } = await response.json();
     if (person === holder()) {
       showFollowing(following === true);
+      await opened();
     }
   }
 
@@ -76,13 +112,30 @@ export function openChat(appid, holder) {
   holderChanged();
   return {
     holderChanged,
+    opened,
+    tell, // of something that happened elsewhere on the phone
     // tapped is a link of the menu; the page it is on is being left.
     tapped(address) {
       if (holder()) {
-        happen({ name: 'VIEW', url: new URL(address, location.origin).href });
+        happen({ name: 'VIEW', url: /^https?:/.test(address) ? address : new URL(address, location.origin).href });
       }
     },
   };
+}
+
+// linked makes links of the addresses in an answer, and of the <a href> that WeChat shows as links in texts (assumed).
+function linked(text) {
+  const LINK = /<a\s+href=["'](https?:[^"']+)["'][^>]*>([^<]*)<\/a>|(https?:\/\/[^\s<>"'，。）]+)/g;
+  const parts = [];
+  let at = 0;
+  for (const found of text.matchAll(LINK)) {
+    const link = document.createElement('a');
+    [link.href, link.textContent] = [found[1] ?? found[3], found[2] ?? found[3]];
+    link.dataset.entry = 'chat';
+    parts.push(text.slice(at, found.index), link);
+    at = found.index + found[0].length;
+  }
+  return [...parts, text.slice(at)];
 }
 
 // push answers the simulator's report. keepalive: the request outlives the page.

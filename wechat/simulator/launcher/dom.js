@@ -1,10 +1,11 @@
 // Shows the tree of wxml.js in the page. What is there already is changed in place, so that focus and pictures stay.
 
-// patch makes parent's children show the nodes; emit(handler, event) is called for what the person does.
-export function patch(parent, nodes, emit) {
+// patch makes parent's children show the nodes; emit(handler, event) is called for what the person does. phone is that of
+// wx.js: it knows the pictures behind temporary paths, web-views, and what the buttons with an open-type give.
+export function patch(parent, nodes, phone, emit) {
   nodes.forEach((node, i) => {
     const old = parent.childNodes[i];
-    const fresh = typeof node === 'string' ? patchText(old, node) : patchElement(old, node, emit);
+    const fresh = typeof node === 'string' ? patchText(old, node) : patchElement(old, node, phone, emit);
     if (!old) {
       parent.append(fresh);
     } else if (old !== fresh) {
@@ -26,30 +27,30 @@ function patchText(old, text) {
   return old;
 }
 
-const ELEMENTS = { image: 'img' }; // the others keep their names
+const ELEMENTS = { image: 'img', 'web-view': 'a' }; // the others keep their names
 
-function patchElement(old, node, emit) {
+function patchElement(old, node, phone, emit) {
   const name = ELEMENTS[node.tag] ?? node.tag;
   const element = old?.localName === name ? old : document.createElement(name);
-  setAttributes(element, node);
-  listen(element, node, emit);
-  patch(element, node.children, emit);
+  setAttributes(element, node, phone);
+  setValue(element, node);
+  listen(element, node, phone, emit);
+  patch(element, node.tag === 'web-view' ? [String(node.attributes.src ?? '')] : node.children, phone, emit);
   return element;
 }
 
 // Attributes that go to the page as they are; there is no way for a program to set any other.
-const PLAIN = /^(id|class|hidden|disabled|type|size|plain|mode|user-select|selectable|role|aria-[a-z]+|data-[\w-]+)$/;
+const PLAIN = /^(id|class|hidden|disabled|type|size|plain|mode|user-select|selectable|name|placeholder|maxlength|for|role|aria-[a-z]+|data-[\w-]+)$/;
 
-function setAttributes(element, node) {
+function setAttributes(element, node, phone) {
   const wanted = new Map();
   for (const [name, value] of Object.entries(node.attributes)) {
-    const isPlain = PLAIN.test(name) || (name === 'src' && node.tag === 'image');
-    if (isPlain && value !== false && value !== undefined && value !== null) {
+    if (PLAIN.test(name) && value !== false && value !== undefined && value !== null) {
       wanted.set(name, value === true ? '' : String(value));
     }
   }
-  if (node.tag === 'image') {
-    wanted.set('alt', node.attributes['aria-label'] ?? '');
+  for (const [name, value] of Object.entries(ownAttributes(node, phone))) {
+    wanted.set(name, value);
   }
   for (const { name } of [...element.attributes]) {
     if (!wanted.has(name) && name !== 'style') {
@@ -68,18 +69,48 @@ function setAttributes(element, node) {
   }
 }
 
+// ownAttributes are those that stand for what WeChat's element does by itself.
+function ownAttributes({ tag, attributes }, phone) {
+  switch (tag) {
+    case 'image':
+      return { alt: attributes['aria-label'] ?? '', ...(attributes.src ? { src: phone.pictureOf(String(attributes.src)) } : {}) };
+    case 'web-view':
+      return { href: phone.webViewAddress(String(attributes.src ?? '')), class: 'sim-webview' };
+    case 'input': // the keyboard offers the person's own name (documented)
+      return { autocomplete: 'off', ...(attributes.type === 'nickname' ? { list: 'nicknames' } : {}) };
+    default:
+      return {};
+  }
+}
+
+const given = new WeakMap(); // input → the value its page last gave it
+
+// setValue leaves what the person has typed, unless the page gives another value.
+function setValue(element, { tag, attributes }) {
+  if (tag !== 'input' || !('value' in attributes)) {
+    return;
+  }
+  const value = String(attributes.value ?? '');
+  if (given.get(element) !== value) {
+    given.set(element, value);
+    element.value = value;
+  }
+}
+
 // WeChat's events and the browser's. bind lets an event go on to the parents, catch does not.
-const EVENTS = { tap: 'click', load: 'load', error: 'error' };
+const EVENTS = { tap: 'click', load: 'load', error: 'error', input: 'input', blur: 'blur', focus: 'focus', submit: 'submit', reset: 'reset' };
 const BINDING = /^(bind|catch):?(\w+)$/;
 
 const bindings = new WeakMap(); // element → {browser event: {handler, stops, type, node}}
 
-function listen(element, node, emit) {
+function listen(element, node, phone, emit) {
   let known = bindings.get(element);
   if (!known) {
     known = {};
     bindings.set(element, known);
+    behave(element, node.tag);
   }
+  behaviours.set(element, { node, phone, emit });
   const wanted = {};
   for (const [name, handler] of Object.entries(node.attributes)) {
     const [, kind, type] = BINDING.exec(name) ?? [];
@@ -113,8 +144,63 @@ function dispatch(element, event, binding) {
     timeStamp: event.timeStamp,
     target,
     currentTarget: target,
-    detail: {},
+    detail: detailOf(element, binding.type),
   });
+}
+
+function detailOf(element, type) {
+  switch (type) {
+    case 'input':
+    case 'blur':
+    case 'focus':
+      return { value: element.value };
+    case 'submit':
+      return { value: Object.fromEntries([...element.elements].filter(({ name, localName }) => name && localName === 'input').map(({ name, value }) => [name, value])) };
+    default:
+      return {};
+  }
+}
+
+const behaviours = new WeakMap(); // element → {node, phone, emit}, of the last patch
+
+// behave adds what WeChat's elements do by themselves. A button ends a form only with a form-type; one with an open-type
+// asks the phone for something, which an event of its own brings. A nickname that WeChat would refuse is cleared after the
+// input is left (documented).
+function behave(element, tag) {
+  const now = () => behaviours.get(element);
+  if (tag === 'form') {
+    element.addEventListener('submit', (event) => event.preventDefault());
+  } else if (tag === 'button') {
+    element.addEventListener('click', (event) => {
+      const { attributes } = now().node;
+      const formType = attributes['form-type'];
+      if (!formType || formType === 'reset') {
+        event.preventDefault();
+      }
+      if (formType === 'reset') {
+        element.closest('form')?.reset();
+      }
+      if (attributes['open-type']) {
+        askPhone(now(), String(attributes['open-type']));
+      }
+    });
+  } else if (tag === 'input') {
+    element.addEventListener('blur', () => {
+      const { node, phone } = now();
+      if (node.attributes.type === 'nickname' && phone.refusesNickname(element.value)) {
+        setTimeout(() => (element.value = ''));
+      }
+    });
+  }
+}
+
+async function askPhone({ node, phone, emit }, openType) {
+  const type = openType.toLowerCase(); // getPhoneNumber → bindgetphonenumber
+  const handler = node.attributes['bind' + type] ?? node.attributes['bind:' + type];
+  const detail = await phone.openType(openType);
+  if (handler && detail) {
+    emit(handler, { type, target: { dataset: datasetOf(node) }, currentTarget: { dataset: datasetOf(node) }, detail });
+  }
 }
 
 // datasetOf keeps the types of data-… attributes, as WeChat does.

@@ -2,15 +2,14 @@
 
 import { openChat } from './account.js';
 import { load, run } from './miniprogram.js';
-import { storedBy } from './wx.js';
+import { showOrg } from './org.js';
+import { addressFor, choose as chooseBrowser, leaveFor, setCookie } from './open.js';
+import { openScanner } from './scan.js';
+import { backFromWebView, phoneOf } from './phone.js';
 
 const element = (id) => document.getElementById(id);
 const body = document.body;
 const bridge = body.dataset.bridge;
-
-function setCookie(name, value, attributes = '') {
-  document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; SameSite=Lax${attributes}`;
-}
 
 // People. The choice is the same cookie as that of the page in WeChat's place which asks who holds the phone.
 
@@ -54,7 +53,7 @@ function askWhoItIs() {
   const switched = document.cookie.includes(SWITCHED + '=');
   for (const link of document.querySelectorAll('a[data-entry]')) {
     const url = new URL(link.href);
-    if (url.pathname === '/login' && switched) {
+    if (['/login', '/login/wecom'].includes(url.pathname) && switched) {
       url.searchParams.set('prompt', 'login');
       link.href = url.href;
     }
@@ -80,7 +79,16 @@ document.addEventListener('click', (event) => {
       chat.tapped(link.dataset.url);
     }
     setCookie(SWITCHED, '', '; Max-Age=0');
+    if (addressFor(link.href) !== link.href) {
+      event.preventDefault();
+      leaveFor(link.href);
+    }
   }
+});
+
+element('browser').addEventListener('change', (event) => {
+  chooseBrowser(event.target.value);
+  showOrg(event.target.value);
 });
 
 element('open-link').addEventListener('submit', (event) => {
@@ -89,7 +97,7 @@ element('open-link').addEventListener('submit', (event) => {
   element('wrong-link').hidden = address !== '';
   if (address) {
     comeFrom('');
-    location.assign(address);
+    leaveFor(address);
   }
 });
 
@@ -106,11 +114,33 @@ function addressOf(text) {
 
 // The chat with the official account. Whatever is done there reaches the account's server as an event.
 
-const chat = openChat(body.dataset.account, () => body.dataset.person);
+const chat = openChat(body.dataset.account, () => body.dataset.person, {
+  menuShown: askWhoItIs,
+  openProgram(path) {
+    history.replaceState(null, '', '#miniprogram');
+    openTab();
+    program.restart(path);
+  },
+});
+
+// The scanner. What it opens is opened on the phone, whatever browser links open in.
+
+const scanner = openScanner(
+  () => body.dataset.person,
+  (address) => {
+    comeFrom('');
+    leaveFor(address, 'wechat');
+  },
+  (event, report) => {
+    history.replaceState(null, '', '#account');
+    openTab();
+    chat.tell(event, report);
+  }
+);
 
 // Tabs. The address names the open one, so that a reload and Back stay there.
 
-const TABS = ['account', 'links', 'miniprogram'];
+const TABS = ['account', 'links', 'scan', 'miniprogram'];
 
 function openTab() {
   const wanted = location.hash.slice(1);
@@ -120,6 +150,10 @@ function openTab() {
     element('tab-' + tab).setAttribute('aria-selected', String(tab === open));
   }
   titleBar(element('panel-' + open).dataset.title, '');
+  scanner.shown(open === 'scan');
+  if (open === 'account') {
+    chat.opened();
+  }
   program.shown(open === 'miniprogram');
 }
 
@@ -149,7 +183,7 @@ function createProgram(view) {
   let started; // the run that goes on, {stop()}
   let runs = 0; // a start that was overtaken by another is given up
 
-  async function start() {
+  async function start(from) {
     stop();
     const person = body.dataset.person;
     element('miniprogram-hint').hidden = person !== '';
@@ -161,11 +195,10 @@ function createProgram(view) {
     try {
       const files = await load();
       if (mine === runs) {
-        const phone = phoneOf(files.appid, person);
-        titleBar(files.window.navigationBarTitleText ?? '', files.window.navigationBarBackgroundColor ?? '');
-        Object.assign(view.dataset, { person, appid: files.appid, page: files.path });
+        const phone = phoneOf(files.appid, person, { title: titleBar, toast, modal });
+        Object.assign(view.dataset, { person, appid: files.appid });
         phone.changed();
-        started = run(files, phone, view, fail);
+        started = run(files, phone, view, fail, from);
       }
     } catch (problem) {
       fail(problem);
@@ -184,55 +217,22 @@ function createProgram(view) {
     element('miniprogram-modal').hidden = true;
     element('miniprogram-calls').replaceChildren();
     toast('', 0);
+    element('bar-back').hidden = true;
   }
 
-  element('miniprogram-restart').addEventListener('click', start);
+  element('miniprogram-restart').addEventListener('click', () => start());
+  element('bar-back').addEventListener('click', () => started?.back());
   return {
-    restart: () => open && start(),
+    // restart runs the program anew if it is open, from its first page or the one named.
+    restart: (url) => open && start({ url }),
     shown(isOpen) {
       element('miniprogram-inside').hidden = !isOpen;
       if (isOpen !== open) {
         open = isOpen;
-        open ? start() : stop();
+        open ? start(backFromWebView()) : stop();
       }
     },
   };
-}
-
-// phoneOf is what the program's wx knows of the phone, and what it does to it.
-function phoneOf(appid, person) {
-  return {
-    appid,
-    person,
-    language: document.documentElement.lang === 'en' ? 'en' : 'zh_CN',
-    record(name, detail) {
-      const line = document.createElement('li');
-      line.textContent = `${name} ${detail}`;
-      element('miniprogram-calls').append(line);
-    },
-    changed() {
-      showStorage(storedBy(appid, person));
-    },
-    toast,
-    modal,
-  };
-}
-
-function showStorage(entries) {
-  const list = element('miniprogram-storage');
-  element('miniprogram-view').dataset.stored = entries.map(({ key }) => key).join(' ');
-  list.replaceChildren(
-    ...entries.flatMap(({ key, value }) => [newElement('dt', key), newElement('dd', JSON.stringify(value))])
-  );
-  if (entries.length === 0) {
-    list.append(newElement('dd', list.dataset.empty));
-  }
-}
-
-function newElement(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
 }
 
 let toastTimer;

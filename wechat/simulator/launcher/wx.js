@@ -1,10 +1,10 @@
 // The wx of the launcher's phone: a small part of WeChat's, with its names, error texts and habits.
 
 // createWX makes the wx of one run of the program. phone is {appid, person, language, record(name, detail), changed(),
-// toast(title, milliseconds), modal(options)}; running() tells whether the run goes on: afterwards nothing calls back.
-export function createWX(phone, running) {
+// toast(title, milliseconds), modal(options), title(text), profile(api)}; running() tells whether the run goes on: afterwards
+// nothing calls back; navigation holds the calls that change pages.
+export function createWX(phone, running, navigation = {}) {
   const storage = createStorage(`wx:${phone.appid}:${phone.person}:`, phone.changed);
-  let loggedIn = false;
 
   // answer calls back as WeChat does, or returns a promise where no callback is given (documented).
   function answer(name, options = {}, work) {
@@ -33,8 +33,29 @@ export function createWX(phone, running) {
     if (!code) {
       throw { errMsg: 'login:fail ' + error };
     }
-    loggedIn = true;
     return { code };
+  }
+
+  async function checkSession() {
+    const { person, appid } = phone;
+    const { valid } = await (await post('/_simulator/session', { person, appid })).json();
+    if (!valid) {
+      throw { errMsg: 'checkSession:fail session time out, need relogin' };
+    }
+    return {};
+  }
+
+  // profile is getUserInfo or getUserProfile: since 2022 the same name and picture for everybody (documented).
+  async function profile(name, { desc } = {}) {
+    if (name === 'getUserProfile' && !desc) {
+      throw { errMsg: 'getUserProfile:fail parameter error: parameter.desc should be String instead of Undefined;' };
+    }
+    const { error, ...result } = await phone.profile(name);
+    phone.record('wx.' + name, error ?? result.userInfo.nickName);
+    if (error) {
+      throw { errMsg: `${name}:fail ${error}` };
+    }
+    return result;
   }
 
   async function request(options, signal) {
@@ -56,8 +77,9 @@ export function createWX(phone, running) {
 
   const wx = {
     login: (options) => answer('login', options, login()),
-    checkSession: (options) =>
-      answer('checkSession', options, loggedIn ? Promise.resolve({}) : Promise.reject({ errMsg: 'checkSession:fail session time out, need relogin' })),
+    checkSession: (options) => answer('checkSession', options, checkSession()),
+    getUserInfo: (options) => answer('getUserInfo', options, profile('getUserInfo', options)),
+    getUserProfile: (options) => answer('getUserProfile', options, profile('getUserProfile', options)),
     request: (options) => {
       const control = new AbortController();
       const work = request(options, control.signal);
@@ -69,6 +91,7 @@ export function createWX(phone, running) {
     showLoading: (options) => answer('showLoading', options, Promise.resolve(phone.toast(options.title, 0))),
     hideLoading: (options) => answer('hideLoading', options, Promise.resolve(phone.toast('', 0))),
     showModal: (options) => answer('showModal', options, phone.modal(options)),
+    setNavigationBarTitle: (options) => answer('setNavigationBarTitle', options, Promise.resolve(phone.title(options.title))),
     getAppBaseInfo: () => ({
       SDKVersion: '3.0.0',
       version: '8.0.68',
@@ -77,10 +100,13 @@ export function createWX(phone, running) {
     }),
     getAccountInfoSync: () => ({ miniProgram: { appId: phone.appid, envVersion: 'develop', version: '' } }),
   };
+  for (const [name, go] of Object.entries(navigation)) {
+    wx[name] = (options = {}) => answer(name, options, (async () => go(options))());
+  }
   return Object.assign(wx, storageCalls(storage, answer));
 }
 
-function post(url, body, signal) {
+export function post(url, body, signal) {
   return fetch(url, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },

@@ -1,5 +1,5 @@
-// Reads WXML and turns it, with a page's data, into a plain tree. Supported are view, text, image, button and block, the
-// attributes wx:if, wx:elif, wx:else and wx:for, and {{expressions}}. Nothing is evaluated as JavaScript.
+// Reads WXML and turns it, with a page's data, into a plain tree. Supported are the elements of TAGS, the attributes wx:if,
+// wx:elif, wx:else and wx:for, and {{expressions}}. Nothing is evaluated as JavaScript.
 
 // parse compiles the text of a .wxml file. The error names what is wrong with it.
 export function parse(source) {
@@ -40,7 +40,8 @@ export function parse(source) {
   return root.children;
 }
 
-const TAGS = ['view', 'text', 'image', 'button', 'block'];
+const TAGS = ['view', 'text', 'image', 'button', 'form', 'input', 'label', 'web-view', 'block'];
+const EMPTY = ['input']; // need not be closed
 
 function parseTag(source, start) {
   const [whole, tag] = match(/<([\w-]+)/y, source, start, 'a tag');
@@ -56,7 +57,7 @@ function parseTag(source, start) {
       return { element, closed: true, end: at + 2 };
     }
     if (source[at] === '>') {
-      return { element, closed: false, end: at + 1 };
+      return { element, closed: EMPTY.includes(tag) && !source.startsWith('</' + tag, at + 1), end: at + 1 };
     }
     const [attribute, name, double, single] = match(/([\w:-]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'))?/y, source, at, 'an attribute');
     const value = double ?? single;

@@ -16,6 +16,7 @@
 
   // One state for wx.config; whoever adds another kind of configuration gives it a state of its own.
   const config = { outcome: '', apis: [], onReady: [], onError: undefined };
+  const agentConfig = { outcome: '', apis: [], onReady: [], onError: undefined };
 
   // configure asks the simulator about a call and its four signed values, and tells the state's listeners.
   async function configure(call, options, state) {
@@ -24,8 +25,8 @@
       console.info(`wx.${call}: this is not WeChat's browser, so nothing happens, as with the real script.`);
       return;
     }
-    const { appId, timestamp, nonceStr, signature } = options;
-    const result = await ask({ call, appId, timestamp, nonceStr, signature, url: pageAddress() });
+    const { appId, corpid, agentid, timestamp, nonceStr, signature } = options;
+    const result = await ask({ call, appId: appId ?? corpid, agentid, timestamp, nonceStr, signature, url: pageAddress() });
     state.outcome = result.errMsg === call + ':ok' ? 'ok' : 'refused';
     if (options.debug) {
       console.info(`wx.${call}`, result);
@@ -57,7 +58,7 @@
   async function perform(name, options = {}, work) {
     await undefined; // never before the caller goes on
     let result;
-    if (config.outcome !== 'ok' || !config.apis.includes(name)) {
+    if (![config, agentConfig].some(({ outcome, apis }) => outcome === 'ok' && apis.includes(name))) {
       result = { errMsg: `${name}:fail, the permission value is offline verifying` };
     } else {
       result = { errMsg: `${name}:ok`, ...work(options) };
@@ -84,8 +85,20 @@
     apis[name] = () => ({});
   }
 
+  // agentConfig is WeCom's: the identity of one app, told by success and fail. WeChat's browser has no such function.
+  function configureAgent(options) {
+    const inWeChat = chosen ? chosen !== 'wecom' : /micromessenger/i.test(agent) && !/wxwork/i.test(agent);
+    if (inWeChat) {
+      setTimeout(() => options.fail?.({ errMsg: 'agentConfig:function not exist' }));
+      return;
+    }
+    Object.assign(agentConfig, { onReady: [() => options.success?.({ errMsg: 'agentConfig:ok' })], onError: options.fail });
+    configure('agentConfig', options, agentConfig);
+  }
+
   const wx = {
     config: (options) => void configure('config', options, config),
+    agentConfig: configureAgent,
     ready: (callback) => void (config.outcome === 'ok' ? callback() : config.onReady.push(callback)),
     error: (callback) => void (config.onError = callback),
     checkJsApi: ({ jsApiList = [], success, complete }) => {

@@ -69,7 +69,7 @@ for (const [source, want] of [
 
 // What is not understood is an error, never something else.
 for (const source of [
-  '<view>', '</view>', '<view></text>', '<view a=b/>', '<view', '<input/>', '<script>1</script>', '<template name="x"/>',
+  '<view>', '</view>', '<view></text>', '<view a=b/>', '<view', '<map/>', '<script>1</script>', '<template name="x"/>',
   '{{f(1)}}', '{{a = 1}}', '{{a.}}', '{{[1]}}', '{{1 +}}', '{{a b}}', '{{}}', '{{`x`}}', '{{a ? b}}', '{{(a}}', '{{{a: 1}}}',
 ]) {
   assert.throws(() => tree(source, data), Error, source);

@@ -1,0 +1,39 @@
+// Leaving the launcher for a page. Which browser that page believes to be in is a cookie of its host name; the simulator
+// sets it there on the way, see /_simulator/open.
+
+const LOOPBACK = /^(localhost|127\.0\.0\.1)$/;
+const BROWSER = 'simulator_browser';
+const HOPPED = 'simulator_hopped'; // the other host name was told of a browser that is not WeChat's
+
+export function setCookie(name, value, attributes = '') {
+  document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; SameSite=Lax${attributes}`;
+}
+
+const forget = (name) => setCookie(name, '', '; Max-Age=0');
+
+// choose makes browser what links open in: wechat, webview, wecom or desktop.
+export function choose(browser) {
+  document.body.dataset.browser = browser;
+  browser === 'wechat' ? forget(BROWSER) : setCookie(BROWSER, browser);
+}
+
+// addressFor is where to go for a page to be shown in a browser; the page's own address if there is nothing to set.
+export function addressFor(address, browser = document.body.dataset.browser) {
+  const target = new URL(address, location.origin);
+  const canHop = [location, target].every(({ protocol, hostname }) => protocol === 'http:' && LOOPBACK.test(hostname));
+  const mustHop = browser !== 'wechat' || document.cookie.includes(HOPPED + '=');
+  if (!canHop || !mustHop || target.origin === location.origin) {
+    return target.href;
+  }
+  const hop = new URL('/_simulator/open', location.origin);
+  hop.hostname = target.hostname;
+  hop.search = new URLSearchParams({ url: target.href, browser });
+  return hop.href;
+}
+
+// leaveFor goes there.
+export function leaveFor(address, browser = document.body.dataset.browser) {
+  const way = addressFor(address, browser);
+  browser === 'wechat' ? forget(HOPPED) : setCookie(HOPPED, 'yes');
+  location.assign(way);
+}

@@ -1,0 +1,91 @@
+// Scanning: the person of the phone points WeChat's camera at a QR code, which here is pasted or picked from a list.
+
+const element = (id) => document.getElementById(id);
+
+// openScanner wires the panel; holder() names the person, open(address) opens a page on their phone, and happened(event,
+// report) is told what an account heard of them.
+export function openScanner(holder, open, happened) {
+  const result = element('scan-result');
+  let scanned = ''; // what the account on show was found by
+
+  function say(text) {
+    const line = document.createElement('li');
+    line.textContent = text;
+    result.append(line);
+  }
+
+  async function scan(text, consent) {
+    const person = holder();
+    element('scan-follow').hidden = true;
+    result.replaceChildren();
+    if (!person) {
+      say(result.dataset.nobody);
+      return;
+    }
+    const code = /^https?:/.test(text) ? { url: text } : { ticket: text };
+    const report = await post({ person, consent, ...code });
+    if (person === holder()) {
+      show(report, text);
+    }
+  }
+
+  function show({ kind, event, push, shown, open: page, error }, text) {
+    if (page) {
+      open(page);
+    } else if (event) {
+      happened(event, push);
+    } else if (error || shown) {
+      say(error ?? shown);
+    } else if (kind === 'account') {
+      scanned = text;
+      element('scan-follow').hidden = false;
+    }
+  }
+
+  element('scan').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const text = event.target.elements.code.value.trim();
+    if (text) {
+      scan(text, 'wait');
+    }
+  });
+  element('scan-follow').addEventListener('click', () => scan(scanned, 'allow'));
+
+  async function list() {
+    const { codes } = await (await fetch('/_simulator/scannable')).json();
+    const items = codes.map(({ kind, says, about }) => {
+      const item = document.createElement('li');
+      const button = document.createElement('button');
+      button.type = 'button';
+      button.dataset.kind = kind;
+      button.textContent = `${element('scan-codes').dataset[kind]} · ${about}`;
+      button.addEventListener('click', () => scan(says, 'wait'));
+      item.append(button);
+      return item;
+    });
+    element('scan-codes').replaceChildren(...items);
+  }
+
+  return {
+    shown(isOpen) {
+      if (isOpen) {
+        result.replaceChildren();
+        element('scan-follow').hidden = true;
+        list();
+      }
+    },
+  };
+}
+
+async function post(body) {
+  try {
+    const response = await fetch('/_simulator/scan', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    return await response.json();
+  } catch (problem) {
+    return { error: problem.message };
+  }
+}
