@@ -43,6 +43,7 @@ type bridge struct {
 	official simulator.App
 	second   simulator.App // another official account, of no open account
 	mini     simulator.App
+	corp     simulator.App // a WeCom app; the corp has no other that the bridge knows
 	store    db.Store
 	verifier *jwtauth.Verifier
 	clock    *clock
@@ -122,6 +123,7 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 		Store:            b.store, Keys: keys, Revocations: jwtauth.NewRevocationSet(b.clock.Now),
 		Box: box, Pages: pages, Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: b.clock.Now, Dev: true,
 	}
+	cfg.WeCom = []handlers.WeComApp{b.wecomApp(handlers.DefaultApp, b.corp)}
 	second := b.officialAccount("second", b.second)
 	second.OpenAccount = "other"
 	cfg.OfficialAccounts = append(cfg.OfficialAccounts, second)
@@ -150,6 +152,7 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 func (b *bridge) startSimulator(eventsURL string) {
 	apps := simulator.DevApps("127.0.0.1")
 	b.official, b.mini, b.second = apps[0], apps[1], apps[0]
+	b.corp = b.trustedCorps(apps)
 	b.second.AppID, b.second.Secret, b.second.OpenAccount = "wx0123456789abcdef", "another-secret", ""
 	apps = append(apps, b.second)
 	if eventsURL != "" {
@@ -328,7 +331,7 @@ func (w *browser) callback(login string) string {
 		if err != nil {
 			w.t.Fatalf("%s ended with %d: %s", login, p.StatusCode, p.body)
 		}
-		if next.Path == "/callback/official-account" {
+		if strings.HasPrefix(next.Path, "/callback/") {
 			return next.String()
 		}
 		p = w.get(next.String())
