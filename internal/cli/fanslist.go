@@ -151,7 +151,11 @@ func printFan(w io.Writer, fan handlers.Export) error {
 			row("  unionid", safeText(i.UnionID)+" in "+safeText(i.OpenAccount))
 		}
 		row("  scope", safeText(i.Scope))
+		row("  departments", string(i.Departments))
 		row("  last login", moment(i.LastLoginAt))
+	}
+	for _, l := range fan.Links {
+		row("linked", l.Alias+" at "+moment(l.LinkedAt))
 	}
 	return table.Flush()
 }
