@@ -43,7 +43,8 @@ type bridge struct {
 	official simulator.App
 	second   simulator.App // another official account, of no open account
 	mini     simulator.App
-	corp     simulator.App // a WeCom app; the corp has no other that the bridge knows
+	corp     simulator.App // a WeCom app, which the bridge knows if it is an office
+	office   bool
 	store    db.Store
 	verifier *jwtauth.Verifier
 	clock    *clock
@@ -96,7 +97,11 @@ func newBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 // newBridgeWithEvents is newBridge with an address to which the simulator pushes events.
 func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handlers.Config)) *bridge {
 	t.Helper()
-	b := &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}}
+	return startBridge(t, &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}}, eventsURL, change)
+}
+
+func startBridge(t testing.TB, b *bridge, eventsURL string, change []func(*handlers.Config)) *bridge {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	b.url = "http://" + server.Listener.Addr().String()
 	b.startSimulator(eventsURL)
@@ -123,7 +128,9 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 		Store:            b.store, Keys: keys, Revocations: jwtauth.NewRevocationSet(b.clock.Now),
 		Box: box, Pages: pages, Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: b.clock.Now, Dev: true,
 	}
-	cfg.WeCom = []handlers.WeComApp{b.wecomApp(handlers.DefaultApp, b.corp)}
+	if b.office {
+		cfg.WeCom = []handlers.WeComApp{b.wecomApp(handlers.DefaultApp, b.corp)}
+	}
 	second := b.officialAccount("second", b.second)
 	second.OpenAccount = "other"
 	cfg.OfficialAccounts = append(cfg.OfficialAccounts, second)

@@ -24,6 +24,12 @@ const (
 	desktopAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 )
 
+// newOffice is newBridge with an app of a WeCom corp.
+func newOffice(t testing.TB, change ...func(*handlers.Config)) *bridge {
+	t.Helper()
+	return startBridge(t, &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}, office: true}, "", change)
+}
+
 // trustedCorps lets the WeCom apps trust the bridge and push to it, and gives the first.
 func (b *bridge) trustedCorps(apps []simulator.App) (first simulator.App) {
 	own, err := url.Parse(b.url)
@@ -78,7 +84,7 @@ func (b *bridge) changeMember(person string, change simulator.MemberChange) simu
 func guests(cfg *handlers.Config) { cfg.WeCom[0].Guests = true }
 
 func TestWeCom_AMemberLogsInInsideWeCom(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.member("wei")
 	p := w.visit("/login?return_to=/wecom-home%3Fa=1")
 	if p.Request.URL.RequestURI() != "/wecom-home?a=1" {
@@ -110,7 +116,7 @@ func TestWeCom_AMemberLogsInInsideWeCom(t *testing.T) {
 }
 
 func TestWeCom_OnAPCByTheCode(t *testing.T) {
-	b := newBridge(t, func(cfg *handlers.Config) { cfg.Dev = false })
+	b := newOffice(t, func(cfg *handlers.Config) { cfg.Dev = false })
 	w := b.browser("wei")
 	w.agent = desktopAgent
 	p := w.get("/login/wecom?return_to=/")
@@ -129,7 +135,7 @@ func TestWeCom_OnAPCByTheCode(t *testing.T) {
 }
 
 func TestWeCom_LoginPicksWeComByItsBrowser(t *testing.T) {
-	b := newBridge(t, func(cfg *handlers.Config) { cfg.Dev = false })
+	b := newOffice(t, func(cfg *handlers.Config) { cfg.Dev = false })
 	w := b.member("wei")
 	to, err := w.get("/login").Location()
 	must(t, err)
@@ -139,7 +145,7 @@ func TestWeCom_LoginPicksWeComByItsBrowser(t *testing.T) {
 }
 
 func TestWeCom_AloneIsWhatADesktopGets(t *testing.T) {
-	b := newBridge(t, func(cfg *handlers.Config) { cfg.Dev, cfg.OfficialAccounts = false, nil })
+	b := newOffice(t, func(cfg *handlers.Config) { cfg.Dev, cfg.OfficialAccounts = false, nil })
 	w := b.browser("wei")
 	w.agent = desktopAgent
 	if to, err := w.get("/login").Location(); err != nil || !strings.HasSuffix(to.Path, "/sso/login") {
@@ -148,7 +154,7 @@ func TestWeCom_AloneIsWhatADesktopGets(t *testing.T) {
 }
 
 func TestWeCom_WhoMayNotComeInMeetsAKindPage(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	for person, row := range map[string]struct{ english, chinese string }{
 		"guest": {"not a member of the organisation", "仅限企业成员"},
 		"ke":    {"not a member of the organisation", "仅限企业成员"}, // a customer: openid and external_userid
@@ -181,7 +187,7 @@ func TestWeCom_WhoMayNotComeInMeetsAKindPage(t *testing.T) {
 }
 
 func TestWeCom_GuestsWhereTheyAreWelcome(t *testing.T) {
-	b := newBridge(t, guests)
+	b := newOffice(t, guests)
 	for _, person := range []string{"guest", "ke", "lian"} {
 		w := b.member(person)
 		w.visit("/login?return_to=/")
@@ -205,7 +211,7 @@ func TestWeCom_GuestsWhereTheyAreWelcome(t *testing.T) {
 }
 
 func TestWeCom_UseridsThatDifferByCaseAreOneMember(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	first := b.member("member-zhang")
 	first.visit("/login?return_to=/")
 	second := b.member("MEMBER-Zhang")
@@ -219,7 +225,7 @@ func TestWeCom_UseridsThatDifferByCaseAreOneMember(t *testing.T) {
 func TestWeCom_AvatarByConsentOrWithout(t *testing.T) {
 	private := func(cfg *handlers.Config) { cfg.WeCom[0].Private = true }
 	t.Run("allowed", func(t *testing.T) {
-		b := newBridge(t, private)
+		b := newOffice(t, private)
 		w := b.member("wei")
 		w.visit("/login?return_to=/")
 		if fan, err := b.store.Fan(t.Context(), w.mustClaims().Subject); err != nil || !strings.HasPrefix(fan.AvatarURL, "http") {
@@ -227,7 +233,7 @@ func TestWeCom_AvatarByConsentOrWithout(t *testing.T) {
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
-		b := newBridge(t, private)
+		b := newOffice(t, private)
 		w := b.member("wei")
 		w.consent = "deny"
 		if p := w.visit("/login?return_to=/"); p.Request.URL.Path != "/login/refused" || p.StatusCode != http.StatusOK {
@@ -236,7 +242,7 @@ func TestWeCom_AvatarByConsentOrWithout(t *testing.T) {
 	})
 	for _, errcode := range []int{84014, 84015, 60011, -1} { // the ticket is over, of no use, or the call fails
 		t.Run(strconv.Itoa(errcode), func(t *testing.T) {
-			b := newBridge(t, private)
+			b := newOffice(t, private)
 			b.fault(fmt.Sprintf(`{"path":"/qyapi/cgi-bin/auth/getuserdetail","errcode":%d,"times":0}`, errcode))
 			w := b.member("wei")
 			w.visit("/login?return_to=/")
@@ -253,7 +259,7 @@ func TestWeCom_AvatarByConsentOrWithout(t *testing.T) {
 // FLW-05, FLW-06 and what else the official account's callback promises.
 func TestWeCom_TheCallbackKeepsThePromisesOfTheOfficialAccounts(t *testing.T) {
 	t.Run("twice", func(t *testing.T) {
-		b := newBridge(t)
+		b := newOffice(t)
 		w := b.member("wei")
 		back := w.callback("/login?return_to=/x")
 		for range 2 {
@@ -266,7 +272,7 @@ func TestWeCom_TheCallbackKeepsThePromisesOfTheOfficialAccounts(t *testing.T) {
 		}
 	})
 	t.Run("planted", func(t *testing.T) {
-		b := newBridge(t)
+		b := newOffice(t)
 		back := b.member("wei").callback("/login?return_to=/x")
 		victim := b.member("member-victim")
 		to, err := victim.get(back).Location()
@@ -279,7 +285,7 @@ func TestWeCom_TheCallbackKeepsThePromisesOfTheOfficialAccounts(t *testing.T) {
 		}
 	})
 	t.Run("without cookies", func(t *testing.T) {
-		b := newBridge(t)
+		b := newOffice(t)
 		w := b.member("wei")
 		w.client.Jar = nil
 		if p := w.visit("/login"); p.Request.URL.Path != "/login/cookies-off" {
@@ -287,7 +293,7 @@ func TestWeCom_TheCallbackKeepsThePromisesOfTheOfficialAccounts(t *testing.T) {
 		}
 	})
 	t.Run("a code that WeCom refuses restarts once", func(t *testing.T) {
-		b := newBridge(t)
+		b := newOffice(t)
 		b.fault(`{"path":"/qyapi/cgi-bin/auth/getuserinfo","errcode":40029}`)
 		w := b.member("wei")
 		if p := w.visit("/login?return_to=/"); p.Request.URL.Path != "/" {
@@ -300,7 +306,7 @@ func TestWeCom_TheCallbackKeepsThePromisesOfTheOfficialAccounts(t *testing.T) {
 		}
 	})
 	t.Run("state alone is a refusal", func(t *testing.T) {
-		b := newBridge(t)
+		b := newOffice(t)
 		w := b.member("wei")
 		to, err := w.get("/login?return_to=/x").Location()
 		must(t, err)
@@ -313,7 +319,7 @@ func TestWeCom_TheCallbackKeepsThePromisesOfTheOfficialAccounts(t *testing.T) {
 		}
 	})
 	t.Run("another provider's flow is not taken", func(t *testing.T) {
-		b := newBridge(t)
+		b := newOffice(t)
 		w := b.member("wei")
 		back, err := url.Parse(w.callback("/login?return_to=/x"))
 		must(t, err)
@@ -340,7 +346,7 @@ func TestWeCom_TheLogSaysWhatToFix(t *testing.T) {
 		{"a wrong secret", "/qyapi/cgi-bin/gettoken", 40001, 500, []string{"40001", `"fix"`}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			b := newBridge(t)
+			b := newOffice(t)
 			b.fault(fmt.Sprintf(`{"path":%q,"errcode":%d,"times":0}`, row.path, row.errcode))
 			w := b.member("wei")
 			back := w.callback("/login?return_to=/x")
@@ -360,8 +366,46 @@ func TestWeCom_TheLogSaysWhatToFix(t *testing.T) {
 	}
 }
 
+// A code that WeCom gave for another app of the corp is not ours to spend: 50001.
+func TestWeCom_CodeOfAnotherApp(t *testing.T) {
+	b := newOffice(t)
+	w := b.member("wei")
+	to, err := w.get("/login").Location()
+	must(t, err)
+	q := to.Query()
+	for _, app := range simulator.DevApps("") {
+		if app.AppID == b.corp.AppID && app.AgentID != b.corp.AgentID {
+			q.Set("agentid", strconv.Itoa(app.AgentID))
+		}
+	}
+	to.RawQuery = q.Encode()
+	p := w.visit(to.String())
+	if p.StatusCode != http.StatusInternalServerError || !strings.Contains(b.log.String(), "50001") || w.cookie("wxbridge_token") != "" {
+		t.Errorf("%d at %s: %s", p.StatusCode, p.Request.URL, p.body)
+	}
+}
+
+// A code is good once: what comes a second time with a flow of its own is refused, and the login starts again.
+func TestWeCom_ReusedCode(t *testing.T) {
+	b := newOffice(t)
+	first := b.member("wei")
+	used, err := url.Parse(first.callback("/login?return_to=/"))
+	must(t, err)
+	first.get(used.String())
+	second := b.member("member-second")
+	fresh, err := url.Parse(second.callback("/login?return_to=/"))
+	must(t, err)
+	q := fresh.Query()
+	q.Set("code", used.Query().Get("code"))
+	fresh.RawQuery = q.Encode()
+	second.visit(fresh.String())
+	if claims := second.mustClaims(); claims.OpenID != "member-second" {
+		t.Errorf("somebody else's code logged in as %s", claims.OpenID)
+	}
+}
+
 func TestWeCom_AgentOfAnotherCorp(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.member("wei")
 	to, err := w.get("/login").Location()
 	must(t, err)
@@ -375,7 +419,7 @@ func TestWeCom_AgentOfAnotherCorp(t *testing.T) {
 
 // 500 first logins at once ask for one token.
 func TestWeCom_AThunderingHerdFetchesOneToken(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	var all sync.WaitGroup
 	gate := make(chan struct{})
 	var failed sync.Map
@@ -403,7 +447,7 @@ func TestWeCom_AThunderingHerdFetchesOneToken(t *testing.T) {
 
 // A wrong secret is not tried again and again: WeCom locks the address of who does.
 func TestWeCom_AWrongSecretIsAskedForTwiceAMinuteAtMost(t *testing.T) {
-	b := newBridge(t, func(cfg *handlers.Config) {})
+	b := newOffice(t)
 	b.fault(`{"path":"/qyapi/cgi-bin/gettoken","errcode":40001,"times":0}`)
 	for range 3 {
 		before := b.calls("/qyapi/cgi-bin/gettoken")
@@ -423,7 +467,7 @@ func TestWeCom_AWrongSecretIsAskedForTwiceAMinuteAtMost(t *testing.T) {
 }
 
 func TestWeCom_TheSamePersonInWeChatStaysAnotherFan(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	phone, work := b.browser("wei"), b.member("wei")
 	phone.register()
 	work.visit("/login?return_to=/")
@@ -448,7 +492,7 @@ func (b *bridge) wecomMini(code, app string) page {
 }
 
 func TestWeCom_MiniProgram(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	code := b.wecomJSCode("wei")
 	p := b.wecomMini(code, b.corp.AppID)
 	var answer struct {
@@ -487,7 +531,7 @@ func TestWeCom_MiniProgram(t *testing.T) {
 
 // Several corps can link one mini program: the corpid that WeCom answers must be ours.
 func TestWeCom_MiniProgramOfAnotherCorp(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	other := simulator.App{}
 	for _, app := range simulator.DevApps("") {
 		if app.Provider == simulator.ProviderWeCom && app.AppID != b.corp.AppID {
@@ -502,7 +546,7 @@ func TestWeCom_MiniProgramOfAnotherCorp(t *testing.T) {
 }
 
 func TestWeCom_JSSDK(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	page := b.url + "/page?a=1&b=2"
 	for _, agent := range []bool{false, true} {
 		address := "/jssdk/config?app=" + b.corp.AppID + "&url=" + url.QueryEscape(page+"#top")
@@ -533,7 +577,7 @@ func TestWeCom_JSSDK(t *testing.T) {
 }
 
 func TestWeCom_ForwardAuthTellsDepartments(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.member("wei")
 	w.visit("/login?return_to=/")
 	for range 2 { // the second answer comes from memory

@@ -25,7 +25,7 @@ func (b *bridge) loggedIn(person string) *browser {
 }
 
 func TestWeCom_ATokenIsRenewedWhileWeComHasConfirmedTheMember(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.loggedIn("wei")
 	first, asked := w.mustClaims(), b.calls(askedPath)
 	b.clock.Advance(tokenTTL * 3 / 4)
@@ -50,7 +50,7 @@ func TestWeCom_ATokenIsRenewedWhileWeComHasConfirmedTheMember(t *testing.T) {
 }
 
 func TestWeCom_ARenewedTokenHasTheDepartmentsOfToday(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.loggedIn("wei")
 	report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "change_contact", Change: "update_user", OnlyTell: true})
 	must(t, err)
@@ -73,7 +73,7 @@ func TestWeCom_WhoLeavesUnheardIsOutAtTheNextQuestion(t *testing.T) {
 	for _, status := range []string{"disabled", "left", "deleted", "invisible"} {
 		for _, path := range []string{"/", "/me", "/auth/verify"} {
 			t.Run(status+path, func(t *testing.T) {
-				b := newBridge(t)
+				b := newOffice(t)
 				w := b.loggedIn("wei")
 				change := simulator.MemberChange{Status: status, Quiet: true}
 				if status == "invisible" {
@@ -125,7 +125,7 @@ func (b *bridge) askAPI(token string) int {
 func TestWeCom_WithoutAnAnswerTheTokenRunsOut(t *testing.T) {
 	for _, fault := range []string{`"errcode":-1`, `"mode":"reset"`, `"mode":"html502"`, `"errcode":60020`, `"errcode":45009`, `"latency_ms":3000`} {
 		t.Run(fault, func(t *testing.T) {
-			b := newBridge(t)
+			b := newOffice(t)
 			w := b.loggedIn("wei")
 			first := w.mustClaims()
 			b.clock.Advance(tokenTTL * 3 / 4)
@@ -155,7 +155,7 @@ func TestWeCom_WithoutAnAnswerTheTokenRunsOut(t *testing.T) {
 }
 
 func TestWeCom_OneQuestionAboutAMemberAtATime(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.loggedIn("wei")
 	b.clock.Advance(tokenTTL * 3 / 4)
 	w.get("/", "Accept", "text/html")
@@ -185,7 +185,7 @@ func TestWeCom_AnEventThatSomebodyIsGoneRevokesAtOnce(t *testing.T) {
 		"left":        {Name: "change_contact", Change: "update_user", Fields: map[string]string{"Status": "5"}, OnlyTell: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBridge(t)
+			b := newOffice(t)
 			w, other := b.loggedIn("wei"), b.loggedIn("member-other")
 			token := w.cookie("wxbridge_token")
 			report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", event)
@@ -211,7 +211,7 @@ func TestWeCom_AnEventThatSomebodyIsGoneRevokesAtOnce(t *testing.T) {
 
 // What the admin does in the console is enough: WeCom tells the app.
 func TestWeCom_DisabledInTheConsole(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.loggedIn("wei")
 	if report := b.changeMember("wei", simulator.MemberChange{Status: "disabled"}); len(report.Events) == 0 || !report.Events[0].Delivered {
 		t.Fatalf("%+v", report)
@@ -230,7 +230,7 @@ func TestWeCom_DisabledInTheConsole(t *testing.T) {
 }
 
 func TestWeCom_ARenamedMemberStaysTheFan(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.loggedIn("wei")
 	fan := w.mustClaims().Subject
 	report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "change_contact", Change: "update_user", NewUserID: "WeiXiaoMing"})
@@ -249,7 +249,7 @@ func TestWeCom_ARenamedMemberStaysTheFan(t *testing.T) {
 }
 
 func TestWeCom_SubscribeIsKeptAndToldToBackends(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	must(t, b.store.SetEndpoints(t.Context(), []db.Endpoint{{Name: "shop", Events: []string{"wecom.*"}}}))
 	b.loggedIn("wei")
 	for _, name := range []string{"subscribe", "enter_agent"} {
@@ -298,7 +298,7 @@ func (b *bridge) deliveries(endpoint string) (told []db.Delivery) {
 }
 
 func TestWeCom_TheConsoleVerifiesTheAddressWithinASecond(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	report, err := b.sim.VerifyWeComCallback(t.Context(), b.corp.AppID, 0)
 	must(t, err)
 	if !report.Verified {
@@ -323,7 +323,7 @@ func TestWeCom_TheConsoleVerifiesTheAddressWithinASecond(t *testing.T) {
 func TestWeCom_PushesThatAreNotWeComs(t *testing.T) {
 	for _, wrong := range []string{"signature", "receiveid", "key", "timestamp"} {
 		t.Run(wrong, func(t *testing.T) {
-			b := newBridge(t)
+			b := newOffice(t)
 			w := b.loggedIn("wei")
 			report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "unsubscribe", Wrong: wrong, OnlyTell: true})
 			must(t, err)
@@ -335,7 +335,7 @@ func TestWeCom_PushesThatAreNotWeComs(t *testing.T) {
 			}
 		})
 	}
-	b := newBridge(t)
+	b := newOffice(t)
 	for name, body := range map[string]string{
 		"plain":   `<xml><ToUserName>x</ToUserName><FromUserName>wei</FromUserName><MsgType>event</MsgType><Event>unsubscribe</Event></xml>`,
 		"garbage": "\x00\x01", "empty": "",
@@ -349,7 +349,7 @@ func TestWeCom_PushesThatAreNotWeComs(t *testing.T) {
 }
 
 func TestWeCom_ARepeatOfAPushIsTakenOnce(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	w := b.loggedIn("wei")
 	report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "unsubscribe", Copies: 3, OnlyTell: true})
 	must(t, err)
@@ -363,7 +363,7 @@ func TestWeCom_ARepeatOfAPushIsTakenOnce(t *testing.T) {
 
 // An operator who links a member with a WeChat fan changes nothing about when the member's tokens are renewed.
 func TestWeCom_LinkedAndParted(t *testing.T) {
-	b := newBridge(t)
+	b := newOffice(t)
 	phone, work := b.browser("wei"), b.loggedIn("wei")
 	phone.register()
 	older, younger := work.mustClaims().Subject, phone.mustClaims().Subject

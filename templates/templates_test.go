@@ -38,6 +38,7 @@ func everyPage(t *testing.T) map[string]templates.View {
 		"refused":                         templates.Refused{RegisterURL: "/login/register"},
 		"refused without a flow":          templates.Refused{},
 		"snapshot":                        templates.Snapshot{},
+		"a member refused":                templates.Refused{Member: true, LoginURL: "/login/wecom"},
 		"not a member":                    templates.NotMember{},
 		"a member without access":         templates.NotMember{Member: true},
 		"cookies off":                     templates.CookiesOff{},

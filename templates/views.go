@@ -19,10 +19,11 @@ type Register struct {
 	TermsURL   string // terms of service (#terms); "" if not configured
 }
 
-// Refused follows a refusal on WeChat's consent sheet.
+// Refused follows a refusal on WeChat's consent sheet, or on WeCom's.
 type Refused struct {
 	RegisterURL string // the register page again (#again); without it a button to LoginURL (#login)
 	LoginURL    string // default /login
+	Member      bool   // a member of a WeCom corp, who is not asked for a nickname
 }
 
 // Snapshot tells a visitor in WeChat's snapshot mode what to tap.
