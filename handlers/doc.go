@@ -13,7 +13,8 @@
 // desktop. flow.go keeps the sealed flow cookies, repeats.go joins the callbacks WeChat sends twice, returnto.go is the one check
 // of every return address. jssdk.go signs pages for WeChat's JS-SDK. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
 // cookie may change something. events.go takes WeChat's pushes, push.go says what each
-// means. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
+// means. wecom.go logs members of a WeCom corp in, members.go lets their sessions go on only while WeCom says that they are
+// active, wecomevents.go takes its pushes; wecommini.go and wecompages.go are its mini program and JS-SDK. miniprogram.go, me.go, logout.go, home.go and ops.go are the other routes.
 //
 // verify.go is forward-auth, verifyrefuse.go its refusals and where they lead, verifypass.go its short cut for tokens that are
 // known.
