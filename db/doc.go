@@ -13,6 +13,8 @@
 //	login.go       SaveLogin, the one transaction that applies them
 //	fans.go        the other reads and writes of fans
 //	access.go      what operators do: list, block, change roles
+//	members.go     what WeCom says of the members of a corp
+//	fanlinks.go    fans whom an operator links, and parts again
 //	push.go        WeChat's pushes, each taken once
 //	keys.go, revocation.go
 //	outbox.go      events, and who is told

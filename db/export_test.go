@@ -116,5 +116,8 @@ func Statements() map[string]string {
 		"failed deliveries": selectFailedDeliveries, "erase queued": eraseQueued, "erase new": eraseNew,
 		"rekey queued": rekeyQueued, "rekey new": rekeyNew, "park": parkDeliveries, "identity keys": selectIdentityKeys,
 		"cut": selectCut, "upsert revocation": upsertRevocation, "list fans": selectFans,
+		"confirm member": confirmMember, "unconfirm member": unconfirmMember, "recheck member": recheckMember, "rename member": renameMember,
+		"links": selectLinks, "link": selectLink, "move links": moveLinks, "move link": moveLink, "delete link": deleteLink, "delete links": deleteLinks,
+		"move identity back": moveIdentityBack, "delete alias": deleteAlias,
 	}
 }

@@ -11,10 +11,8 @@ const (
 	ProviderOfficialAccount = "official_account"
 	ProviderMiniProgram     = "mini_program"
 	ProviderWebsite         = "website"
+	ProviderWeCom           = "wecom" // never takes part in linking by unionid
 )
-
-// providerWeCom never takes part in linking by unionid.
-const providerWeCom = "wecom"
 
 // ScopeUserinfo is the widest scope an official account's user can grant; once
 // known it is never lowered.
@@ -65,8 +63,10 @@ type Identity struct {
 	SessionKeySealed       []byte
 	UserRefreshTokenSealed []byte
 	UserRefreshExpiresAt   time.Time
-	ProfileJSON            []byte // the profile as WeChat sent it
-	ProfileStale           bool   // WeChat says that it is no longer the person's; the next profile ends that
+	ProfileJSON            []byte    // the profile as WeChat sent it
+	Departments            string    // of a WeCom member: ids with commas between them
+	ConfirmedAt            time.Time // when WeCom last said that the member is active; zero: ask
+	ProfileStale           bool      // WeChat says that it is no longer the person's; the next profile ends that
 
 	CreatedAt   time.Time
 	LastLoginAt time.Time
@@ -83,12 +83,16 @@ type Profile struct {
 // Login is one successful login with WeChat.
 type Login struct {
 	// Identity needs Provider, AppID, OpenID and OpenAccount. Any other field
-	// left empty keeps what is known; FanID, ProfileStale and the times are the store's own.
+	// left empty keeps what is known; FanID, ProfileStale, Departments and the times are the
+	// store's own.
 	Identity Identity
 
 	// Profile, if given, makes the fan registered. Its empty fields keep what
 	// is known.
 	Profile *Profile
+
+	// Member is what WeCom says of a member of a corp; nil of everybody else.
+	Member *Membership
 
 	// ConsentedAt is the tap on the register page that led here, zero if none.
 	ConsentedAt time.Time

@@ -8,6 +8,7 @@ const (
 	EventFanUpdated    = "fan.updated"    // what is known about a fan has changed
 	EventFanMerged     = "fan.merged"     // two fans are one person
 	EventFanErased     = "fan.erased"     // nothing is known any more
+	EventFanUnlinked   = "fan.unlinked"   // one fan is two again, who an operator had linked
 	EventLogin         = "login"          // somebody who is not blocked has logged in
 )
 
@@ -138,4 +139,23 @@ func (tx *transaction) tellMerged(from, to string, now time.Time) error {
 func (tx *transaction) tellErased(ids []string, now time.Time) error {
 	aliases := ids[1:]
 	return tx.enqueueJSON(Event{Type: EventFanErased, Order: ids[0]}, erasedData{fanRef{ids[0]}, append([]string{}, aliases...)}, now)
+}
+
+type unlinkedData struct {
+	Fan  fanRef `json:"fan"`  // who is a fan of their own again
+	From fanRef `json:"from"` // whom they were linked to
+}
+
+// tellUnlinked keeps the events of a link that was undone: who is a fan again, in line
+// with what is told of the fan that had been two, and what both are now.
+func (tx *transaction) tellUnlinked(before Fan, r LinkResult, now time.Time) error {
+	if err := tx.enqueueJSON(Event{Type: EventFanUnlinked, Order: r.Fan.ID}, unlinkedData{fanRef{r.Other.ID}, fanRef{r.Fan.ID}}, now); err != nil {
+		return err
+	}
+	moved := []string{"identities"}
+	err := tx.enqueueJSON(Event{Type: EventFanUpdated, Order: r.Fan.ID}, updatedData{Fan: fanDataOf(r.Fan), Changed: append(changes(before, r.Fan), moved...)}, now)
+	if err != nil {
+		return err
+	}
+	return tx.enqueueJSON(Event{Type: EventFanUpdated, Order: r.Other.ID}, updatedData{Fan: fanDataOf(r.Other), Changed: moved}, now)
 }

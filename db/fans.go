@@ -16,7 +16,7 @@ const (
 
 	identityColumns = `provider, appid, openid, fan_id, open_account, unionid, scope, subscribed,
   session_key_sealed, user_refresh_token_sealed, user_refresh_expires_at, profile_json, profile_stale,
-  i.created_at, i.last_login_at`
+  departments, confirmed_at, i.created_at, i.last_login_at`
 
 	selectIdentities = `SELECT ` + identityColumns + ` FROM identities AS i WHERE fan_id = ` + survivingID + `
 ORDER BY i.created_at, provider, appid, openid`
@@ -182,6 +182,7 @@ func (tx *transaction) eraseFan(id string, cut, until, now time.Time) ([]string,
 		tx.addRevocation(Revocation{Kind: RevokedSubject, Value: erased, Before: cut, ExpiresAt: until})
 	}
 	tx.exec(tx.stmts.eraseScans, ids[0]) // while the identities tell whose they are
+	tx.exec(tx.stmts.deleteLinks, ids[0])
 	tx.exec(tx.stmts.deleteAliases, ids[0])
 	tx.exec(tx.stmts.deleteIdentities, ids[0])
 	if err := tx.exec(tx.stmts.deleteFan, ids[0]); err != nil {
@@ -200,12 +201,14 @@ func scanFanRow(r scanner) (f Fan, err error) {
 func scanIdentity(scan func(columns []any) error) (Identity, error) {
 	var i Identity
 	var subscribed sql.NullBool
-	var expires, stale, created, lastLogin int64
+	var expires, stale, confirmed, created, lastLogin int64
 	err := scan([]any{&i.Provider, &i.AppID, &i.OpenID, &i.FanID, &i.OpenAccount, &i.UnionID, &i.Scope, &subscribed,
-		&i.SessionKeySealed, &i.UserRefreshTokenSealed, &expires, &i.ProfileJSON, &stale, &created, &lastLogin})
+		&i.SessionKeySealed, &i.UserRefreshTokenSealed, &expires, &i.ProfileJSON, &stale,
+		&i.Departments, &confirmed, &created, &lastLogin})
 	i.ProfileStale = stale != 0
 	i.Subscribed = optional(subscribed)
 	i.UserRefreshExpiresAt = fromMillis(expires)
+	i.ConfirmedAt = fromMillis(confirmed)
 	i.CreatedAt, i.LastLoginAt = fromMillis(created), fromMillis(lastLogin)
 	return i, err
 }

@@ -63,7 +63,7 @@ func older(a, b Fan) bool {
 
 // links reports whether a login can lead to other fans. A WeCom member id and
 // a WeChat unionid say nothing about each other.
-func (i Identity) links() bool { return i.UnionID != "" && i.Provider != providerWeCom }
+func (i Identity) links() bool { return i.UnionID != "" && i.Provider != ProviderWeCom }
 
 // seen takes what a login says about the identity; what it leaves empty stays.
 // Open account and unionid change together: a unionid means nothing outside

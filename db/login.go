@@ -136,6 +136,10 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 			err = tx.rekeyEvents(OpenIDKey(l.Identity.Provider, l.Identity.AppID, l.Identity.OpenID), result.Fan.ID, now)
 		}
 	}
+	if err == nil && l.Member != nil && result.Fan.Status == StatusActive {
+		err = tx.exec(tx.stmts.confirmMember, l.Identity.Provider, l.Identity.AppID, l.Identity.OpenID,
+			l.Member.Departments, millis(l.Member.ConfirmedAt))
+	}
 	if err != nil {
 		return result, err
 	}
@@ -220,6 +224,7 @@ func (tx *transaction) applyCuts(fan Fan, until time.Time, result *LoginResult, 
 func (tx *transaction) absorb(survivor Fan, loser string, now time.Time) error {
 	tx.exec(tx.stmts.moveIdentities, loser, survivor.ID)
 	tx.exec(tx.stmts.moveAliases, loser, survivor.ID)
+	tx.exec(tx.stmts.moveLinks, loser, survivor.ID)
 	tx.exec(tx.stmts.deleteFan, loser)
 	tx.exec(tx.stmts.insertAlias, loser, survivor.ID, millis(now))
 	tx.exec(tx.stmts.updateFan, fanArgs(survivor)...)

@@ -11,7 +11,7 @@ import (
 
 const (
 	// The events that say so stay: nothing but ids is in them.
-	keepsData = `type NOT IN ('` + EventFanMerged + `', '` + EventFanErased + `')`
+	keepsData = `type NOT IN ('` + EventFanMerged + `', '` + EventFanErased + `', '` + EventFanUnlinked + `')`
 
 	selectIdentityKeys = `SELECT provider, appid, openid FROM identities WHERE fan_id = ?1`
 

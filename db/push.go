@@ -17,6 +17,11 @@ const (
 	PushProfileStale     PushEffect = "profile_stale"     // the profile that WeChat gave is no longer the person's
 	PushProfileWithdrawn PushEffect = "profile_withdrawn" // the person took back the consent to the profile
 	PushAccountClosed    PushEffect = "account_closed"    // the person's WeChat account is no more
+
+	// Of WeCom.
+	PushMemberGone    PushEffect = "member_gone"    // the member may not use the app any more
+	PushMemberChanged PushEffect = "member_changed" // what was confirmed of the member may be out of date
+	PushMemberRenamed PushEffect = "member_renamed" // the member has another userid now
 )
 
 // Push is one push of WeChat's to an app: a message or an event.
@@ -24,11 +29,12 @@ type Push struct {
 	Provider, AppID string // required
 	Key             string // the same for a push and its repeats, another for every other push to the app; required
 	OpenID          string // whom it is about; required
+	NewOpenID       string // of PushMemberRenamed
 	SentAt          time.Time
 	Effect          PushEffect
 
 	// RevokeUntil is when the tokens issued so far will have expired: an account that
-	// is closed ends them all.
+	// is closed ends them all, and so does a member who is gone.
 	RevokeUntil time.Time
 
 	// Event, if it has a Type, is told to who wants it; the store sets its Order, its
@@ -48,6 +54,9 @@ type PushResult struct {
 	// Erased are the ids that went with a closed account, the fan's own first. Tokens
 	// of theirs are revoked whenever they were issued.
 	Erased []string
+
+	// Revoked: a member is gone or renamed, so the tokens of all ids were revoked.
+	Revoked Revoked
 }
 
 // PushStore takes WeChat's pushes, each once.
@@ -62,7 +71,8 @@ type PushStore interface {
 	// An unsubscription that was sent before the last subscription changes nothing,
 	// and the other way round: what WeChat had to repeat may come late. A withdrawn
 	// profile leaves a guest, and takes the identity's refresh token and scope with
-	// it. A closed account erases the fan, as EraseFan does.
+	// it. A closed account erases the fan, as EraseFan does. A member who is gone or renamed
+	// loses every token issued so far, as RevokeFan does.
 	ApplyPush(ctx context.Context, p Push) (PushResult, error)
 
 	// PrunePushes forgets some of the pushes that were seen so long ago that no
@@ -107,6 +117,9 @@ func (s *sqliteStore) ApplyPush(ctx context.Context, p Push) (PushResult, error)
 		result, err = tx.applyPush(p, s.now())
 		return err
 	})
+	if err == nil && len(result.Revoked.Subjects) > 0 && !s.inTime(result.Revoked) {
+		result.Revoked, err = s.revokeFan(ctx, result.FanID, p.RevokeUntil)
+	}
 	if err != nil {
 		return PushResult{}, fmt.Errorf("apply push: %w", err)
 	}
@@ -131,8 +144,9 @@ func (p Push) check() error {
 		return errors.New("a push needs provider, appid, key and openid")
 	}
 	switch p.Effect {
-	case PushTells, PushSubscribed, PushUnsubscribed, PushProfileStale, PushProfileWithdrawn, PushAccountClosed:
-		return nil
+	case PushTells, PushSubscribed, PushUnsubscribed, PushProfileStale, PushProfileWithdrawn, PushAccountClosed,
+		PushMemberGone, PushMemberChanged, PushMemberRenamed:
+		return p.checkRename()
 	}
 	return fmt.Errorf("a push has no effect %q", p.Effect)
 }
@@ -167,6 +181,12 @@ func (tx *transaction) applyEffect(p Push, fanID string, now time.Time) (result 
 	case PushAccountClosed:
 		result.Erased, err = tx.eraseFan(fanID, p.RevokeUntil, p.RevokeUntil, now)
 		result.Changed = true
+	case PushMemberGone:
+		return tx.memberGone(p, fanID, now)
+	case PushMemberChanged:
+		result.Changed, err = tx.changeIdentity(p, tx.stmts.recheckMember)
+	case PushMemberRenamed:
+		return tx.memberRenamed(p, fanID, now)
 	}
 	return result, err
 }

@@ -206,6 +206,7 @@ type readStatements struct {
 	failedDeliveries, stale, dropped                                 *sql.Stmt
 	spent                                                            *sql.Stmt
 	scan, scanByCode, movedScans                                     *sql.Stmt
+	links                                                            *sql.Stmt
 }
 
 func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err error) {
@@ -223,6 +224,7 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectNewRevocations: &s.newRevocations,
 		selectRevoked:        &s.revoked,
 		selectFans:           &s.fans,
+		selectLinks:          &s.links,
 		selectByOpenID:       &s.byOpenID,
 
 		selectAppToken:         &s.appToken,
@@ -267,6 +269,9 @@ type writeStatements struct {
 	insertSpent, pruneSpent                                        *statement
 	insertScan, countScans, scan, scanByCode, claimScan            *statement
 	answerScan, spendScan, dropScan, pruneScans, eraseScans        *statement
+	confirmMember, unconfirmMember, recheckMember, renameMember    *statement
+	insertLink, selectLink, moveLinks, deleteLinks, deleteLink     *statement
+	moveIdentityBack, deleteAlias, moveLink                        *statement
 
 	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
 	insertDelivery, selectQueued, releaseNext                         *statement
@@ -333,6 +338,18 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		dropScan:           &s.dropScan,
 		pruneScans:         &s.pruneScans,
 		eraseScans:         &s.eraseScans,
+		confirmMember:      &s.confirmMember,
+		unconfirmMember:    &s.unconfirmMember,
+		recheckMember:      &s.recheckMember,
+		renameMember:       &s.renameMember,
+		insertLink:         &s.insertLink,
+		selectLink:         &s.selectLink,
+		moveLinks:          &s.moveLinks,
+		deleteLinks:        &s.deleteLinks,
+		deleteLink:         &s.deleteLink,
+		moveIdentityBack:   &s.moveIdentityBack,
+		moveLink:           &s.moveLink,
+		deleteAlias:        &s.deleteAlias,
 
 		insertEvent:       &s.insertEvent,
 		selectNewEvents:   &s.newEvents,

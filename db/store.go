@@ -13,6 +13,8 @@ import (
 // error; what it was asked to write may or may not have been written.
 type Store interface {
 	FanStore
+	MemberStore
+	LinkStore
 	KeyStore
 	SealedStore
 	RevocationStore

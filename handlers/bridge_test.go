@@ -45,6 +45,8 @@ type bridge struct {
 	mini     simulator.App
 	mini2    simulator.App // another mini program, which no bridge of these tests serves unless it says so
 	site     simulator.App // a website app
+	corp     simulator.App // a WeCom app, which the bridge knows if it is an office
+	office   bool
 	store    db.Store
 	path     string // of the store's file
 	verifier *jwtauth.Verifier
@@ -107,7 +109,11 @@ func newWebsiteBridge(t testing.TB, change ...func(*handlers.Config)) *bridge {
 // newBridgeWithEvents is newWebsiteBridge with an address to which the simulator pushes events.
 func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handlers.Config)) *bridge {
 	t.Helper()
-	b := &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}}
+	return startBridge(t, &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}}, eventsURL, change)
+}
+
+func startBridge(t testing.TB, b *bridge, eventsURL string, change []func(*handlers.Config)) *bridge {
+	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
 	b.url = "http://" + server.Listener.Addr().String()
 	b.startSimulator(eventsURL)
@@ -135,6 +141,9 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 		Websites:         []handlers.Website{b.website(handlers.DefaultApp, b.site)},
 		Store:            b.store, Keys: keys, Revocations: jwtauth.NewRevocationSet(b.clock.Now),
 		Box: box, Pages: pages, Logger: slog.New(slog.NewJSONHandler(b.log, nil)), Now: b.clock.Now, Dev: true,
+	}
+	if b.office {
+		cfg.WeCom = []handlers.WeComApp{b.wecomApp(handlers.DefaultApp, b.corp)}
 	}
 	second := b.officialAccount("second", b.second)
 	second.OpenAccount = "other"
@@ -164,6 +173,7 @@ func newBridgeWithEvents(t testing.TB, eventsURL string, change ...func(*handler
 func (b *bridge) startSimulator(eventsURL string) {
 	apps := simulator.DevApps("127.0.0.1")
 	b.official, b.mini, b.site, b.second = apps[0], apps[1], apps[2], apps[0]
+	b.corp = b.trustedCorps(apps)
 	b.second.AppID, b.second.Secret, b.second.OpenAccount = "wx0123456789abcdef", "another-secret", ""
 	b.mini2 = b.mini
 	b.mini2.AppID, b.mini2.Secret, b.mini2.OpenAccount = "wxfedcba9876543210", "a-third-secret", ""

@@ -188,6 +188,10 @@ func (s *Server) arrive(c *gin.Context, f flow, end landing) error {
 		f.Known, f.Follower = end.session != nil, end.follower
 	case landSnapshot:
 		mark, to = register, "/login/snapshot"
+	case landStranger:
+		mark, to = stranger, "/login/not-member"
+	case landBarred:
+		mark, to = barred, "/login/not-member"
 	}
 	if err := s.markFlow(c, f, mark); err != nil {
 		return err

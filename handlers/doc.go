@@ -10,11 +10,15 @@
 //	    refused, snapshot, no cookies ─────────▶ the page that says what to do
 //
 // entrance.go is what differs between the providers that a browser logs in with; website.go is one, with WeChat's QR code on a
-// desktop. flow.go keeps the sealed flow cookies, repeats.go joins the callbacks WeChat sends twice, returnto.go is the one check
-// of every return address. jssdk.go signs pages for WeChat's JS-SDK. session.go finds out who a request comes from (Bearer header or cookie), csrf.go whether a
-// cookie may change something. events.go takes WeChat's pushes, push.go says what each
-// means. miniprogram.go logs mini programs in, miniprofile.go and minidata.go take what they know of their users, ticket.go brings
-// their session into a web-view. me.go, logout.go, home.go and ops.go are the other routes.
+// desktop, wecom.go another, with members.go, which lets a member's session go on only while WeCom says that they are active.
+// scan.go logs a desktop in by the code of an official account, scanphone.go asks on the phone. flow.go keeps the sealed flow
+// cookies, repeats.go joins the callbacks WeChat sends twice, returnto.go is the one check of every return address.
+//
+// miniprogram.go logs mini programs in, miniprofile.go and minidata.go take what they know of their users, ticket.go brings
+// their session into a web-view; wecommini.go is the same for WeCom's. events.go takes WeChat's pushes and push.go says what
+// each means, wecomevents.go takes WeCom's. jssdk.go signs pages for WeChat's JS-SDK, wecompages.go for WeCom's. session.go
+// finds out who a request comes from (Bearer header or cookie), csrf.go whether a cookie may change something. me.go,
+// logout.go, home.go and ops.go are the other routes.
 //
 // verify.go is forward-auth, verifyrefuse.go its refusals and where they lead, verifypass.go its short cut for tokens that are
 // known.

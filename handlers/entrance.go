@@ -36,6 +36,9 @@ func (s *Server) entrance(provider, app string) (entrance, error) {
 	case db.ProviderWebsite:
 		site, err := s.website(app)
 		return websiteEntrance{s, site}, err
+	case db.ProviderWeCom:
+		app, err := s.wecomApp(app)
+		return wecomEntrance{s, app}, err
 	}
 	return nil, errNotConfigured
 }

@@ -80,7 +80,7 @@ func (s *Server) takeEvent(c *gin.Context) error {
 	if result.Duplicate || !asked {
 		return plainText(c, "text/plain; charset=utf-8", []byte(wechat.CallbackSuccess))
 	}
-	return plainText(c, message.ContentType(), s.replyTo(ctx, account.Callback, push))
+	return plainText(c, message.ContentType(), s.replyTo(ctx, officialReplies{account.Callback, message}, push))
 }
 
 // eventAccount finds the account whose pushes come here. One without a callback token has no such address.
@@ -153,6 +153,7 @@ func (s *Server) storePush(ctx context.Context, push IncomingPush, asked bool) (
 	for _, id := range result.Erased {
 		s.cfg.Revocations.RevokeSubject(id, until, until)
 	}
+	s.revoked(result.Revoked, until)
 	return result, err
 }
 
@@ -160,6 +161,8 @@ func (s *Server) logPush(r *record, push IncomingPush, result db.PushResult) {
 	r.note(slog.String("push", push.Type), slog.Bool("encrypted", push.Message.Encrypted), slog.Bool("duplicate", result.Duplicate))
 	switch {
 	case result.Duplicate:
+	case len(result.Revoked.Subjects) > 0:
+		r.noteEvent("member.revoked", slog.LevelInfo, slog.String("fan", result.FanID))
 	case len(result.Erased) > 0:
 		r.noteEvent("fan.erased", slog.LevelInfo, slog.String("fan", result.FanID))
 	case result.Changed && push.effect == db.PushProfileWithdrawn:
@@ -170,9 +173,25 @@ func (s *Server) logPush(r *record, push IncomingPush, result db.PushResult) {
 	}
 }
 
+// replies makes the answer to one push, encrypted exactly if the push was.
+type replies interface {
+	text(content string) ([]byte, error)
+	seal(xml []byte) ([]byte, error)
+}
+
+type officialReplies struct {
+	callback *wechat.Callback
+	message  *wechat.Message
+}
+
+func (r officialReplies) text(content string) ([]byte, error) {
+	return r.callback.TextReply(r.message, content)
+}
+func (r officialReplies) seal(xml []byte) ([]byte, error) { return r.callback.Seal(r.message, xml) }
+
 // replyTo is the answer to a push: the replier's, encrypted exactly if the push was, or "success", which says nothing.
-func (s *Server) replyTo(ctx context.Context, callback *wechat.Callback, push IncomingPush) []byte {
-	body, err := s.replyBody(ctx, callback, push)
+func (s *Server) replyTo(ctx context.Context, replies replies, push IncomingPush) []byte {
+	body, err := s.replyBody(ctx, replies, push)
 	if err != nil {
 		s.cfg.Logger.Warn("no reply was given", "request_id", requestIDFrom(ctx), "push", push.Type, "err", err.Error())
 	}
@@ -182,18 +201,18 @@ func (s *Server) replyTo(ctx context.Context, callback *wechat.Callback, push In
 	return body
 }
 
-func (s *Server) replyBody(ctx context.Context, callback *wechat.Callback, push IncomingPush) ([]byte, error) {
+func (s *Server) replyBody(ctx context.Context, replies replies, push IncomingPush) ([]byte, error) {
 	reply, err := s.cfg.Reply(ctx, push)
 	switch {
 	case err != nil:
 		return nil, err
 	case reply.Text != "":
-		return callback.TextReply(push.Message, reply.Text)
+		return replies.text(reply.Text)
 	case len(reply.XML) > 0:
 		if err := push.Message.CheckReply(reply.XML); err != nil {
 			return nil, err
 		}
-		return callback.Seal(push.Message, reply.XML)
+		return replies.seal(reply.XML)
 	}
 	return nil, nil
 }

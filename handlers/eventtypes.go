@@ -9,10 +9,13 @@ import (
 
 // EventTypes lists the types of all events that backends can be told, the store's own first.
 func EventTypes() []string {
-	types := []string{db.EventLogin, db.EventFanRegistered, db.EventFanUpdated, db.EventFanMerged, db.EventFanErased}
+	types := []string{db.EventLogin, db.EventFanRegistered, db.EventFanUpdated, db.EventFanMerged, db.EventFanUnlinked, db.EventFanErased}
 	names := append(slices.Sorted(maps.Values(pushTypes)), "message", "event")
 	for _, name := range names {
 		types = append(types, pushPrefix+name)
+	}
+	for _, name := range append(slices.Sorted(maps.Values(memberTypes)), "message", "event") {
+		types = append(types, memberPrefix+name)
 	}
 	return types
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"wxbridge/db"
+	"wxbridge/jwtauth"
 )
 
 // Export is all that the store holds about one fan, as JSON. Session keys and WeChat's tokens are secrets shared with WeChat,
@@ -19,6 +20,7 @@ type Export struct {
 	ProfileAt    *time.Time       `json:"profile_at,omitempty"`
 	ConsentedAt  *time.Time       `json:"consented_at,omitempty"`
 	Identities   []ExportIdentity `json:"identities"`
+	Links        []ExportLink     `json:"links,omitempty"`
 }
 
 // ExportIdentity is one identity of an Export.
@@ -32,10 +34,24 @@ type ExportIdentity struct {
 	UserRefreshExpiresAt *time.Time      `json:"user_refresh_expires_at,omitempty"`
 	CreatedAt            time.Time       `json:"created_at"`
 	LastLoginAt          time.Time       `json:"last_login_at"`
+
+	Departments jwtauth.Departments `json:"departments,omitempty"` // of a WeCom member
+	ConfirmedAt *time.Time          `json:"confirmed_at,omitempty"`
+}
+
+// ExportLink is what is kept of a fan who was linked to this one, so that the link can be undone.
+type ExportLink struct {
+	Alias       string    `json:"alias"`
+	LinkedAt    time.Time `json:"linked_at"`
+	Nickname    string    `json:"nickname,omitempty"`
+	AvatarURL   string    `json:"avatar_url,omitempty"`
+	PhoneNumber string    `json:"phone_number,omitempty"`
+	Language    string    `json:"language,omitempty"`
+	Role        string    `json:"role,omitempty"`
 }
 
 // ExportOf reads what belongs to the fan: what GET /me/export and the command fans export answer.
-func ExportOf(ctx context.Context, store db.FanStore, fan db.Fan) (Export, error) {
+func ExportOf(ctx context.Context, store db.Store, fan db.Fan) (Export, error) {
 	identities, err := store.Identities(ctx, fan.ID)
 	if err != nil {
 		return Export{}, err
@@ -51,11 +67,20 @@ func ExportOf(ctx context.Context, store db.FanStore, fan db.Fan) (Export, error
 		x := ExportIdentity{meIdentity: meIdentity{i.Provider, i.AppID, i.OpenID, i.UnionID, i.Subscribed},
 			OpenAccount: i.OpenAccount, Scope: i.Scope, HasSessionKey: len(i.SessionKeySealed) > 0,
 			HasUserRefreshToken: len(i.UserRefreshTokenSealed) > 0, UserRefreshExpiresAt: known(i.UserRefreshExpiresAt),
-			CreatedAt: i.CreatedAt.UTC(), LastLoginAt: i.LastLoginAt.UTC()}
+			CreatedAt: i.CreatedAt.UTC(), LastLoginAt: i.LastLoginAt.UTC(),
+			Departments: jwtauth.Departments(i.Departments), ConfirmedAt: known(i.ConfirmedAt)}
 		if json.Valid(i.ProfileJSON) {
 			x.Profile = i.ProfileJSON
 		}
 		e.Identities = append(e.Identities, x)
+	}
+	links, err := store.Links(ctx, fan.ID)
+	if err != nil {
+		return Export{}, err
+	}
+	for _, l := range links {
+		e.Links = append(e.Links, ExportLink{Alias: l.Alias, LinkedAt: l.LinkedAt.UTC(), Nickname: l.Before.Nickname, AvatarURL: l.Before.AvatarURL,
+			PhoneNumber: l.Before.Phone, Language: l.Before.Language, Role: l.Before.Role})
 	}
 	return e, nil
 }

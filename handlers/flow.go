@@ -35,6 +35,7 @@ type flow struct {
 	Tapped   int64   `json:"g,omitempty"` // Unix seconds of the tap on the register page
 	Known    bool    `json:"k,omitempty"` // the fan is known and logged in; WeChat is asked for a newer profile only
 	Again    bool    `json:"n,omitempty"` // this flow is the one restart
+	Outside  bool    `json:"x,omitempty"` // the browser is neither WeChat's nor WeCom's: a code to scan
 	Outcome  outcome `json:"o,omitempty"`
 
 	// Openid of a follower, as the silent login before the register page has learned. It says nothing of anybody else.
@@ -50,6 +51,8 @@ const (
 	pending  outcome = ""
 	landed   outcome = "landed"
 	register outcome = "register"
+	stranger outcome = "stranger" // not a member of the corp
+	barred   outcome = "barred"   // a member who may not
 )
 
 // errNoFlow says that the browser has no such flow.

@@ -54,15 +54,22 @@ func (s *Server) jssdkConfig(c *gin.Context) error {
 // pageSigner finds the app by its alias or its appid; "" is the default one. agent asks for the signature of wx.agentConfig, which
 // WeCom alone has.
 func (s *Server) pageSigner(app string, agent bool) (pageSigner, error) {
-	if agent {
-		return nil, invalidRequest("There is no WeCom app of this name, and agent=1 is for WeCom.")
-	}
 	if app == "" {
 		app = DefaultApp
 	}
+	corp, noCorp := s.wecomApp(app)
+	if agent {
+		if noCorp != nil {
+			return nil, invalidRequest("There is no WeCom app of this name, and agent=1 is for WeCom.")
+		}
+		return agentPages{corp}, nil
+	}
 	account, err := s.officialAccount(app)
+	if err != nil && noCorp == nil {
+		return corpPages{corp}, nil
+	}
 	if err != nil || account.Tickets == nil {
-		return nil, invalidRequest("There is no official account of this name, and the JS-SDK needs one. The parameter app names one of several.")
+		return nil, invalidRequest("There is no official account and no WeCom app of this name, and the JS-SDK needs one. The parameter app names one of several.")
 	}
 	return officialPages{account}, nil
 }

@@ -44,7 +44,10 @@ func (s *Server) login(c *gin.Context) error {
 		}
 		return s.logIn(c, db.ProviderOfficialAccount, request)
 	case browserWeCom:
-		return errNotConfigured
+		return s.logIn(c, db.ProviderWeCom, request)
+	}
+	if len(s.cfg.OfficialAccounts) == 0 && len(s.cfg.Websites) == 0 && len(s.cfg.WeCom) > 0 {
+		return s.logIn(c, db.ProviderWeCom, request)
 	}
 	return s.loginDesktop(c, request)
 }
@@ -112,6 +115,7 @@ func (s *Server) logIn(c *gin.Context, provider string, request loginRequest) er
 
 // toWeChat starts the flow and sends the browser to WeChat's page.
 func (s *Server) toWeChat(c *gin.Context, e entrance, f flow) error {
+	f.Outside = s.browserOf(c.Request) == browserOther
 	f, err := s.startFlow(c, f)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -156,7 +157,11 @@ func (s *Server) renewCaller(c *gin.Context, from caller, fan db.Fan, changed bo
 	if !s.due(from.claims) {
 		return s.setIDToken(c, sessionOf(from.claims, fan))
 	}
-	return s.setSession(c, sessionOf(from.claims, fan))
+	err := s.setSession(c, sessionOf(from.claims, fan))
+	if errors.Is(err, errNotConfirmed) { // the token runs on
+		return s.setIDToken(c, sessionOf(from.claims, fan))
+	}
+	return err
 }
 
 // missingFan turns a fan that is gone into a token that is no good any more.

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"hash/maphash"
 	"log/slog"
 	"net/http"
@@ -15,14 +16,19 @@ import (
 // miniProgramLogin exchanges the code of wx.login for an access token. The session key stays here, sealed.
 func (s *Server) miniProgramLogin(c *gin.Context) error {
 	recordOf(c).provider = db.ProviderMiniProgram
-	program, code, err := s.readMiniProgramLogin(c)
+	name, code, err := readMiniProgramLogin(c)
 	if err != nil {
 		return err
 	}
-	if !s.codes.first(program.Alias, code) {
-		recordOf(c).noteEvent(codeReused, slog.LevelWarn)
-		recordOf(c).noteLogin("code_reused")
-		return invalidGrant("This code was used before. Call wx.login again.")
+	if app, is := s.wecomMiniProgram(name); is {
+		return s.wecomMiniProgramLogin(c, app, code)
+	}
+	program, err := s.miniProgram(name)
+	if err != nil {
+		return err
+	}
+	if err := s.firstUse(c, program.Alias, code); err != nil {
+		return err
 	}
 	// WeChat's answer is stored even if the client has gone: the code is spent.
 	ctx, cancel := detached(c, time.Now().Add(callbackTime))
@@ -40,6 +46,21 @@ func (s *Server) miniProgramLogin(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.answerToken(ctx, c, session)
+}
+
+// firstUse refuses a code that was seen before, without a question to WeChat.
+func (s *Server) firstUse(c *gin.Context, app, code string) error {
+	if s.codes.first(app, code) {
+		return nil
+	}
+	recordOf(c).noteEvent(codeReused, slog.LevelWarn)
+	recordOf(c).noteLogin("code_reused")
+	return invalidGrant("This code was used before. Call wx.login again.")
+}
+
+// answerToken answers a login with an access token for the Authorization header.
+func (s *Server) answerToken(ctx context.Context, c *gin.Context, session *session) error {
 	access, claims, err := s.accessToken(ctx, *session)
 	if err != nil {
 		return err
@@ -52,19 +73,18 @@ func (s *Server) miniProgramLogin(c *gin.Context) error {
 	})
 }
 
-func (s *Server) readMiniProgramLogin(c *gin.Context) (MiniProgram, string, error) {
+func readMiniProgramLogin(c *gin.Context) (app, code string, err error) {
 	p, err := body(c, "code", "app")
 	if err != nil {
-		return MiniProgram{}, "", err
+		return "", "", err
 	}
 	if p["code"] == "" {
-		return MiniProgram{}, "", invalidRequest("The code that wx.login gives is missing.")
+		return "", "", invalidRequest("The code that wx.login gives is missing.")
 	}
 	if !only(p["code"], 512, isCodeByte) {
-		return MiniProgram{}, "", invalidRequest("The code is malformed.")
+		return "", "", invalidRequest("The code is malformed.")
 	}
-	program, err := s.miniProgram(p["app"])
-	return program, p["code"], err
+	return p["app"], p["code"], nil
 }
 
 // miniProgram finds a mini program by its alias or its appid. "" is DefaultApp, which means the only one, whatever its alias.

@@ -53,6 +53,8 @@ type introspection struct {
 	UnionID   string   `json:"unionid,omitempty"`
 	Role      string   `json:"role,omitempty"` // as it is now
 	Aliases   []string `json:"aliases,omitempty"`
+
+	Departments jwtauth.Departments `json:"departments,omitempty"` // as the token has them
 }
 
 // introspection looks at a token. Whatever is wrong with it, the answer is the same, and says nothing else (RFC 7662 §2.2).
@@ -86,7 +88,7 @@ func (s *Server) introspection(c *gin.Context, raw string) (introspection, error
 		Issuer: claims.Issuer, Subject: fan.ID, Audience: claims.Audience, ExpiresAt: claims.ExpiresAt.Unix(),
 		IssuedAt: claims.IssuedAt.Unix(), ID: claims.ID, SessionID: claims.SessionID, AuthTime: claims.AuthTime.Unix(),
 		Provider: claims.Provider, AppID: claims.AppID, OpenID: claims.OpenID, UnionID: claims.UnionID,
-		Role: fan.Role, Aliases: aliases}, nil
+		Role: fan.Role, Aliases: aliases, Departments: claims.Departments}, nil
 }
 
 // revokeToken ends the session of a token (RFC 7009): this token and all that renewals have made of it. A token that is no

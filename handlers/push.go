@@ -7,6 +7,7 @@ import (
 
 	"wxbridge/db"
 	"wxbridge/wechat"
+	"wxbridge/wechat/wecom"
 )
 
 // IncomingPush is a push of WeChat's to an official account, under a name of ours.
@@ -17,7 +18,12 @@ type IncomingPush struct {
 	EventID string // of the event that backends are told
 	Message *wechat.Message
 
-	effect db.PushEffect
+	provider string
+	key      string // the same for repeats
+	about    string // openid; "" of a push about nobody
+	renamed  string // the new openid of a member who was renamed
+	effect   db.PushEffect
+	member   *wecom.Message // of WeCom
 }
 
 // pushData is what backends are told of a push. Fields that a push does not have are left out.
@@ -40,6 +46,13 @@ type pushData struct {
 	Longitude   string `json:"longitude,omitempty"`
 	Precision   string `json:"precision,omitempty"`
 	RevokeInfo  string `json:"revoke_info,omitempty"`
+
+	// Of WeCom.
+	AgentID     string  `json:"agent_id,omitempty"`
+	Change      string  `json:"change,omitempty"` // of the directory: create_user, update_user, delete_user …
+	NewOpenID   string  `json:"new_openid,omitempty"`
+	Status      int     `json:"status,omitempty"`
+	Departments []int64 `json:"departments,omitempty"`
 
 	Raw string `json:"raw"` // the whole push as WeChat sent it, decrypted
 }
@@ -71,7 +84,8 @@ var pushTypes = map[string]string{
 }
 
 func incoming(account OfficialAccount, m *wechat.Message) IncomingPush {
-	p := IncomingPush{App: account.Alias, AppID: account.Client.AppID(), EventID: db.NewEventID(), Message: m}
+	p := IncomingPush{App: account.Alias, AppID: account.Client.AppID(), EventID: db.NewEventID(), Message: m,
+		provider: db.ProviderOfficialAccount, key: m.Key(), about: m.User()}
 	p.Type = pushPrefix + pushName(m)
 	p.effect = p.effectOf()
 	return p
@@ -139,7 +153,11 @@ func (p IncomingPush) answerable() bool {
 
 // forStore is the push as the store takes it. Until replyBy, if that is set, a replier's answer is waited for.
 func (p IncomingPush) forStore(revokeUntil, replyBy time.Time) db.Push {
-	return db.Push{Provider: db.ProviderOfficialAccount, AppID: p.AppID, Key: p.Message.Key(), OpenID: p.Message.User(),
+	about := p.about
+	if about == "" {
+		about = "-" // nobody's openid
+	}
+	return db.Push{Provider: p.provider, AppID: p.AppID, Key: p.key, OpenID: about, NewOpenID: p.renamed,
 		SentAt: p.Message.CreatedAt, Effect: p.effect, RevokeUntil: revokeUntil,
 		Event: db.Event{ID: p.EventID, Type: p.Type, CreatedAt: p.Message.CreatedAt, ReplyBy: replyBy}, Data: p.data}
 }
@@ -147,13 +165,16 @@ func (p IncomingPush) forStore(revokeUntil, replyBy time.Time) db.Push {
 func (p IncomingPush) data(fanID string) any {
 	m := p.Message
 	data := pushData{
-		Identity: pushIdentity{db.ProviderOfficialAccount, p.AppID, m.User(), m.UnionID},
+		Identity: pushIdentity{p.provider, p.AppID, p.about, m.UnionID},
 		App:      p.App, Encrypted: m.Encrypted, MessageID: m.ID, Content: m.Content, Scene: m.Scene(), Ticket: m.Ticket,
 		Latitude: m.Fields["Latitude"], Longitude: m.Fields["Longitude"], Precision: m.Fields["Precision"],
 		RevokeInfo: m.RevokeInfo, Raw: string(m.Raw),
 	}
 	if fanID != "" {
 		data.Fan = &pushFan{fanID}
+	}
+	if p.member != nil {
+		data.addMember(p)
 	}
 	if m.Type != wechat.MessageEvent {
 		data.MessageType = m.Type

@@ -37,6 +37,7 @@ func (s *Server) refusedPage(c *gin.Context) error {
 		view.RegisterURL = "/login/register"
 	default: // who scans a code elsewhere has no use for a tap here
 		view.LoginURL = "/login/" + entrancePath(mark.Provider) + "?" + loginQuery(mark.App, mark.ReturnTo, wechat.ScopeBase).Encode()
+		view.Member = mark.Provider == db.ProviderWeCom
 	}
 	return s.page(c, http.StatusOK, view)
 }

@@ -44,6 +44,8 @@ const (
 	landHome     landingKind = iota // to return_to
 	landRegister                    // to the register page
 	landSnapshot                    // to the page for snapshot users
+	landStranger                    // to the page for people who are not of the corp
+	landBarred                      // to the page for members who may not
 )
 
 // repeats joins the callbacks of one flow: WeChat sends the same one twice, or two codes for one state. Each code is exchanged

@@ -18,7 +18,7 @@ type Observer struct {
 	Route func(pattern string) func(status int, took time.Duration)
 
 	// Login hears how an attempt to log in ended: "ok", "register" (a stranger is asked for a profile), "snapshot", "refused",
-	// "blocked", "state_mismatch", "code_refused", "code_reused", or the error code of the answer.
+	// "blocked", "not_member", "barred", "state_mismatch", "code_refused", "code_reused", or the error code of the answer.
 	Login func(provider, outcome string)
 
 	// RateLimited hears of each request that is refused for its client's rate.

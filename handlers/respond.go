@@ -14,6 +14,7 @@ import (
 	"wxbridge/db"
 	"wxbridge/templates"
 	"wxbridge/wechat"
+	"wxbridge/wechat/wecom"
 )
 
 // apiError is an answer of the contract's error table, and an error. Its text is for people and never holds a cause; the
@@ -66,6 +67,8 @@ var (
 		description: "The access token is missing, expired, revoked or not valid."}
 	errBlocked = &apiError{status: http.StatusForbidden, code: "access_denied", detail: templates.DetailBlocked,
 		description: "This account is blocked."}
+	errNotMember = &apiError{status: http.StatusForbidden, code: "access_denied",
+		description: "Only members of the organisation who may see this app can log in."}
 	errCrossSite = &apiError{status: http.StatusForbidden, code: "access_denied", detail: templates.DetailCrossSite,
 		description: "Requests with a cookie must come from this site."}
 	errNotFound = &apiError{status: http.StatusNotFound, code: "not_found",
@@ -144,7 +147,7 @@ func asAPIError(err error) *apiError {
 		return answer
 	case errors.As(err, &upstream), errors.Is(err, wechat.ErrBusy), errors.Is(err, wechat.ErrInvalidCode):
 		return asUpstreamError(err, upstream)
-	case errors.Is(err, db.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, db.ErrUnavailable), errors.Is(err, errNotConfirmed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return errUnavailable.because(err)
 	}
 	return errServer.because(err)
@@ -162,6 +165,8 @@ func asUpstreamError(err error, upstream *wechat.Error) *apiError {
 			description: "WeChat limits how often it may be asked. Try again in a minute."}
 	case errors.Is(err, wechat.ErrMisconfigured):
 		answer = errServer.because(err)
+	case errors.Is(err, wecom.ErrNotMember), errors.Is(err, wecom.ErrOtherCorp):
+		answer = errNotMember.because(err)
 	case errors.Is(err, wechat.ErrForbidden):
 		answer = &apiError{status: http.StatusForbidden, code: "access_denied", cause: err,
 			description: "WeChat does not let this account log in."}
@@ -207,7 +212,7 @@ const loginFailed = "login.failed"
 // failureEvent names the security event that a failure on this route is (LOG-03).
 func failureEvent(route string) string {
 	switch route {
-	case "/callback/official-account", "/callback/website", "/miniprogram/login", "/login/ticket", scanRoute + "/finish":
+	case "/callback/official-account", "/callback/website", "/callback/wecom", "/miniprogram/login", "/login/ticket", scanRoute + "/finish":
 		return loginFailed
 	case "/logout", "/me", "/miniprogram/phone", "/miniprogram/profile", "/miniprogram/webview-ticket", verifyRoute, confirmRoute:
 		return "access.refused"

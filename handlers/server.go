@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/singleflight"
 
 	"wxbridge/db"
 	"wxbridge/internal/clients"
@@ -45,6 +46,7 @@ type Config struct {
 	OfficialAccounts []OfficialAccount
 	MiniPrograms     []MiniProgram
 	Websites         []Website
+	WeCom            []WeComApp
 
 	// JSSDKScript is where pages load WeChat's JS-SDK from; "" is WeChat's own place.
 	JSSDKScript string
@@ -122,6 +124,8 @@ type Server struct {
 	passLog      slog.Handler // for passKnown
 
 	followerPauses *pauses
+	memberPauses   *pauses // by corpid
+	memberAsks     singleflight.Group
 
 	jssdkScript http.Handler // of /jssdk.js
 	scans       *scanWatch
@@ -157,6 +161,7 @@ func New(cfg Config) (*Server, error) {
 		codes:      newSeenCodes(cfg.Now),
 
 		followerPauses: newPauses(cfg.Now),
+		memberPauses:   newPauses(cfg.Now),
 		jssdkScript:    jssdkScript,
 
 		scans:      newScanWatch(cfg.Store, cfg.Logger),
@@ -210,6 +215,9 @@ func (s *Server) routes() {
 	r.POST(scanRoute+"/finish", s.limitRate, s.handle(s.finishScan))
 	r.GET(confirmRoute, s.limitRate, s.handle(s.askScan))
 	r.POST(confirmRoute, s.limitRate, s.handle(s.takeScanAnswer))
+	r.GET("/login/wecom", s.limitRate, s.handle(s.loginWith(db.ProviderWeCom)))
+	r.GET("/callback/wecom", s.limitRate, s.handle(s.callback(db.ProviderWeCom)))
+	r.GET("/login/not-member", s.limitRate, s.handle(s.notMemberPage))
 	r.GET("/login/register", s.limitRate, s.handle(s.registerPage))
 	r.GET("/login/refused", s.limitRate, s.handle(s.refusedPage))
 	r.GET("/login/snapshot", s.limitRate, s.handle(s.snapshotPage))
@@ -233,6 +241,8 @@ func (s *Server) routes() {
 	// Pushes of WeChat's, which all come from a few addresses: they are never limited (SRV-04).
 	r.GET("/events/official-account", s.handle(s.verifyEvents))
 	r.POST("/events/official-account", s.handle(s.takeEvent))
+	r.GET("/events/wecom", s.handle(s.verifyWeComEvents))
+	r.POST("/events/wecom", s.handle(s.takeWeComEvent))
 
 	// Tokens and APIs.
 	r.GET("/me", s.handle(s.getMe))

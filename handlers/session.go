@@ -106,8 +106,11 @@ func (s *Server) keepFresh(c *gin.Context, claims jwtauth.Claims) error {
 		err = s.setIDToken(c, sessionOf(claims, fan))
 	}
 	var answer *apiError
-	if err == nil || errors.As(err, &answer) {
+	switch {
+	case err == nil, errors.As(err, &answer):
 		return err
+	case errors.Is(err, errNotConfirmed): // logged where WeCom was asked
+		return nil
 	}
 	s.cfg.Logger.Warn("session not renewed", "request_id", requestIDOf(c), "err", err)
 	return nil
@@ -116,7 +119,7 @@ func (s *Server) keepFresh(c *gin.Context, claims jwtauth.Claims) error {
 // sessionOf continues the session of a token with what its fan is now: after a merge, the surviving fan.
 func sessionOf(claims jwtauth.Claims, fan db.Fan) session {
 	return session{fan: fan, provider: claims.Provider, appID: claims.AppID, openID: claims.OpenID, unionID: claims.UnionID,
-		id: claims.SessionID, authTime: claims.AuthTime, subject: claims.Subject, since: claims.IssuedAt}
+		depts: claims.Departments, id: claims.SessionID, authTime: claims.AuthTime, subject: claims.Subject, since: claims.IssuedAt}
 }
 
 // revocationMargin outlives the clock differences that verifiers allow, and a clock that is set back by an hour (REL-15).

@@ -214,6 +214,7 @@ type session struct {
 	appID    string
 	openID   string
 	unionID  string
+	depts    jwtauth.Departments
 	id       string    // sid: made at login, kept through renewals
 	authTime time.Time // of the login
 
@@ -242,7 +243,7 @@ func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
 		return nil, errUnavailable.because(fmt.Errorf("everything of this fan is revoked until %v; was the clock set back?", result.NotBefore))
 	}
 	return &session{fan: result.Fan, provider: login.Identity.Provider, appID: login.Identity.AppID,
-		openID: login.Identity.OpenID, unionID: login.Identity.UnionID,
+		openID: login.Identity.OpenID, unionID: login.Identity.UnionID, depts: departmentsOf(login),
 		id: rand.Text(), authTime: now, subject: result.Fan.ID, since: afterCut(result.NotBefore, now), fresh: true}, nil
 }
 
@@ -295,7 +296,8 @@ func (s *Server) issueTime(n session) time.Time {
 
 func (n *session) claims() jwtauth.Claims {
 	return jwtauth.Claims{Subject: n.fan.ID, SessionID: n.id, AuthTime: n.authTime, IssuedAt: n.since,
-		Provider: n.provider, AppID: n.appID, OpenID: n.openID, UnionID: n.unionID, Role: n.fan.Role}
+		Provider: n.provider, AppID: n.appID, OpenID: n.openID, UnionID: n.unionID, Role: n.fan.Role,
+		Departments: n.depts}
 }
 
 // accessToken signs a new access token for the session, if the session still stands.
@@ -303,10 +305,16 @@ func (n *session) claims() jwtauth.Claims {
 // It asks the store, where a revocation by another process shows at once, and asks it after signing: a revocation on disk by
 // then is seen here, and one that comes later has its cut after this token's iat. So no token outlives a block, an erasure or
 // a logout that happens while it is being made. errBadCredential: the session was revoked.
+// errNotConfirmed: nobody can say now whether a member of a corp still is one.
 //
 // The token of a login has that without asking, if it is signed in the second the login began in: whatever has ended the
 // login since then was cut later.
 func (s *Server) accessToken(ctx context.Context, n session) (string, jwtauth.Claims, error) {
+	if !n.fresh && n.provider == db.ProviderWeCom {
+		if err := s.confirmMember(ctx, &n); err != nil {
+			return "", jwtauth.Claims{}, err
+		}
+	}
 	claims := n.claims()
 	claims.IssuedAt = s.issueTime(n)
 	raw, claims, err := s.cfg.Issuer.AccessToken(claims)

@@ -159,6 +159,7 @@ func (s *Server) keepAlive(c *gin.Context, claims jwtauth.Claims) (name string, 
 	switch {
 	case errors.As(err, &refused) && refused.status == http.StatusUnauthorized: // revoked at this moment
 		return "", err
+	case errors.Is(err, errNotConfirmed): // logged where WeCom was asked, or the answer is on its way for the next request
 	case err != nil:
 		s.warnVerify("a session could not be renewed; its token goes on to its end", "cause", err.Error())
 	}
@@ -182,9 +183,9 @@ const verifyStoreTime = 250 * time.Millisecond
 // setIdentity sets the headers a proxy copies to the application: all of them always, or a client's own would get through
 // where one is missing (FWD-04).
 func setIdentity(header http.Header, claims jwtauth.Claims, name string) error {
-	values := &[...]string{claims.Subject, clipEncoded(name), claims.Provider, claims.OpenID, claims.Role}
+	values := &[...]string{claims.Subject, clipEncoded(name), claims.Provider, claims.OpenID, claims.Role, string(claims.Departments)}
 	for i, value := range values {
-		if i == 1 || headerSafe(value) {
+		if i == 1 || i == departmentsValue || headerSafe(value) {
 			continue
 		}
 		if values[i] = percentEncode(value); len(values[i]) > maxIdentity {
@@ -196,8 +197,12 @@ func setIdentity(header http.Header, claims jwtauth.Claims, name string) error {
 	header["X-Auth-Request-Provider"] = values[2:3:3]
 	header["X-Auth-Request-Openid"] = values[3:4:4]
 	header["X-Auth-Request-Role"] = values[4:5:5]
+	header["X-Auth-Request-Departments"] = values[departmentsValue:]
 	return nil
 }
+
+// departmentsValue is the place of the departments among the identity's values: digits and commas, never longer than the others.
+const departmentsValue = 5
 
 // maxIdentity bounds the value of an identity header, in bytes (FWD-05).
 const maxIdentity = 1024

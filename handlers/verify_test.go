@@ -74,7 +74,8 @@ func (g *gate) ask(query string, header ...string) page {
 	return g.browser("").get("/auth/verify"+query, all...)
 }
 
-var identityHeaders = []string{"Remote-User", "Remote-Name", "X-Auth-Request-Provider", "X-Auth-Request-Openid", "X-Auth-Request-Role"}
+var identityHeaders = []string{"Remote-User", "Remote-Name", "X-Auth-Request-Provider", "X-Auth-Request-Openid", "X-Auth-Request-Role",
+	"X-Auth-Request-Departments"}
 
 func expectRefused(t testing.TB, p page, status int, code string) {
 	t.Helper()
@@ -95,7 +96,7 @@ func TestFWD04_EveryIdentityHeaderIsThere(t *testing.T) {
 	g := newGate(t)
 	fan := g.fan("oAlice", "爱丽丝 & Söhne\r\n")
 	claims := g.claims(fan, "oAlice")
-	claims.Role = "shop owner"
+	claims.Role, claims.Departments = "shop owner", jwtauth.DepartmentsOf(12, 3)
 	token, other := g.access(claims), g.id("01890000-0000-7000-8000-000000000000", "Mallory")
 	cookie := "wxbridge_token=" + token
 	for _, row := range []struct {
@@ -111,14 +112,14 @@ func TestFWD04_EveryIdentityHeaderIsThere(t *testing.T) {
 		{"two ID tokens", "", []string{"Cookie", cookie + "; wxbridge_id=" + g.id(fan.ID, "a") + "; wxbridge_id=" + g.id(fan.ID, "b")}},
 		{"Bearer", "", []string{"Authorization", "Bearer " + token}},
 		{"FWD-06 Bearer, and headers of the client's own", "", []string{"Authorization", "Bearer " + token, "Remote-User", "root", "Remote_User", "root", "remote.user", "root",
-			"Remote-Name", "root", "X-Auth-Request-Role", "admin"}},
+			"Remote-Name", "root", "X-Auth-Request-Role", "admin", "X-Auth-Request-Departments", "1"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := g.ask("?redirect=1&role=shop+owner", row.header...)
 			if p.StatusCode != http.StatusOK || p.body != "" || len(p.Cookies()) != 0 {
 				t.Fatalf("%d %q, %d cookies", p.StatusCode, p.body, len(p.Cookies()))
 			}
-			want := []string{fan.ID, row.want, "official_account", "oAlice", "shop%20owner"}
+			want := []string{fan.ID, row.want, "official_account", "oAlice", "shop%20owner", "3,12"}
 			for i, name := range identityHeaders {
 				if got, there := p.Header[name]; !there || len(got) != 1 || got[0] != want[i] {
 					t.Errorf("%s is %q, want %q", name, got, want[i])
@@ -131,7 +132,7 @@ func TestFWD04_EveryIdentityHeaderIsThere(t *testing.T) {
 	}
 	t.Run("unknown values are there and empty", func(t *testing.T) {
 		p := g.ask("", "Authorization", "Bearer "+g.access(g.claims(fan, "oAlice")))
-		for _, name := range []string{"Remote-Name", "X-Auth-Request-Role"} {
+		for _, name := range []string{"Remote-Name", "X-Auth-Request-Role", "X-Auth-Request-Departments"} {
 			if got, there := p.Header[name]; !there || got[0] != "" {
 				t.Errorf("%s is %q", name, got)
 			}

@@ -57,6 +57,9 @@
 //		return
 //	}
 //
+// [Claims].Departments are the departments of a member of a WeCom corp, as WeCom
+// told them at the login or at the last renewal.
+//
 // # Refusals
 //
 // Every refusal matches [ErrInvalid], an [ExpiredError] among them, or is

@@ -40,6 +40,8 @@ type Claims struct {
 	OpenID   string // openid, unique inside (provider, appid) only
 	UnionID  string // unionid, "" if unknown
 	Role     string // role, "" if none
+
+	Departments Departments // departments, "" if none: of WeCom members only
 }
 
 // IDClaims are the claims of an ID token: what a page shows, never a credential.
@@ -97,7 +99,7 @@ func NewIssuer(keys *KeySet, c IssuerConfig) (*Issuer, error) {
 // AccessToken signs an access token and returns it with the claims it carries.
 //
 // The caller gives Subject, SessionID, AuthTime, Provider, AppID, OpenID, and
-// UnionID and Role where known. The issuer sets iss, aud, client_id, exp and a
+// UnionID, Role and Departments where known. The issuer sets iss, aud, client_id, exp and a
 // fresh jti. iat is the later of now and c.IssuedAt, which may name a revocation
 // cut up to a minute ahead (see [RevocationSet.SubjectCut]); so claims of an
 // earlier token can be passed as they are to renew it.
@@ -109,6 +111,9 @@ func (i *Issuer) AccessToken(c Claims) (raw string, out Claims, err error) {
 		if !utf8.ValidString(s) { // JSON would replace the bad bytes, and two people could become one
 			return "", Claims{}, errors.New("jwtauth: a claim is not UTF-8")
 		}
+	}
+	if !c.Departments.valid() {
+		return "", Claims{}, errors.New("jwtauth: departments are not ids with commas between them")
 	}
 	c.IssuedAt, c.ExpiresAt, err = i.life(c.IssuedAt)
 	if err != nil {
@@ -124,6 +129,7 @@ func (i *Issuer) AccessToken(c Claims) (raw string, out Claims, err error) {
 		Iss: c.Issuer, Sub: c.Subject, Aud: c.Audience, ClientID: c.ClientID, Jti: c.ID, Sid: c.SessionID,
 		Exp: c.ExpiresAt.Unix(), Iat: c.IssuedAt.Unix(), AuthTime: c.AuthTime.Unix(),
 		Provider: c.Provider, AppID: c.AppID, OpenID: c.OpenID, UnionID: c.UnionID, Role: c.Role,
+		Departments: c.Departments,
 	})
 	if err != nil {
 		return "", Claims{}, err
@@ -191,6 +197,8 @@ type accessPayload struct {
 	OpenID   string `json:"openid"`
 	UnionID  string `json:"unionid,omitempty"`
 	Role     string `json:"role,omitempty"`
+
+	Departments Departments `json:"departments,omitempty"`
 }
 
 type idPayload struct {

@@ -15,7 +15,7 @@ type packed struct {
 	times [packedTimes]int64      // Unix seconds
 }
 
-const packedTexts = 9
+const packedTexts = 10
 
 // The places of times.
 const (

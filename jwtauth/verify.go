@@ -108,7 +108,7 @@ func (v *Verifier) verifyNew(ctx context.Context, raw string) (Claims, error) {
 
 func packClaims(raw string, c *Claims, nbf time.Time) packed {
 	return pack(raw, [packedTimes]time.Time{issuedAt: c.IssuedAt, expiresAt: c.ExpiresAt, authTime: c.AuthTime, notBefore: nbf},
-		c.Subject, c.ClientID, c.ID, c.SessionID, c.Provider, c.AppID, c.OpenID, c.UnionID, c.Role)
+		c.Subject, c.ClientID, c.ID, c.SessionID, c.Provider, c.AppID, c.OpenID, c.UnionID, c.Role, string(c.Departments))
 }
 
 func (v *Verifier) unpackClaims(p *packed) Claims {
@@ -116,7 +116,8 @@ func (v *Verifier) unpackClaims(p *packed) Claims {
 		Issuer: v.c.Issuer, Audience: v.c.Audience,
 		Subject: p.string(0), ClientID: p.string(1), ID: p.string(2), SessionID: p.string(3),
 		Provider: p.string(4), AppID: p.string(5), OpenID: p.string(6), UnionID: p.string(7), Role: p.string(8),
-		IssuedAt: p.time(issuedAt), ExpiresAt: p.time(expiresAt), AuthTime: p.time(authTime),
+		Departments: Departments(p.string(9)),
+		IssuedAt:    p.time(issuedAt), ExpiresAt: p.time(expiresAt), AuthTime: p.time(authTime),
 	}
 }
 
@@ -202,6 +203,7 @@ func (v *Verifier) parseClaims(payload []byte) (c Claims, notBefore time.Time, e
 		IssuedAt: r.requiredTime("iat"), ExpiresAt: r.requiredTime("exp"), AuthTime: r.optionalTime("auth_time"),
 		Provider: r.optional("provider"), AppID: r.optional("appid"), OpenID: r.optional("openid"),
 		UnionID: r.optional("unionid"), Role: r.optional("role"),
+		Departments: r.departments("departments"),
 	}
 	notBefore = r.optionalTime("nbf")
 	r.audience("aud", v.c.Audience)

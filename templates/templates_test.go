@@ -39,6 +39,9 @@ func everyPage(t *testing.T) map[string]templates.View {
 		"refused":                         templates.Refused{RegisterURL: "/login/register"},
 		"refused without a flow":          templates.Refused{},
 		"snapshot":                        templates.Snapshot{},
+		"a member refused":                templates.Refused{Member: true, LoginURL: "/login/wecom"},
+		"not a member":                    templates.NotMember{},
+		"a member without access":         templates.NotMember{Member: true},
 		"cookies off":                     templates.CookiesOff{},
 		"scan":                            templates.Scan{URL: "https://login.example.com/login", QR: code, SelfURL: "/login?return_to=%2Fa"},
 		"scan of an address without code": templates.Scan{URL: "https://login.example.com/login"},
@@ -257,6 +260,7 @@ func TestEveryOtherPageLeadsOn(t *testing.T) {
 	}{
 		"refused offers the register page":         {templates.Refused{RegisterURL: "/login/register"}, map[string]string{"again": "/login/register"}},
 		"refused without a flow":                   {templates.Refused{}, map[string]string{"login": "/login"}},
+		"not a member":                             {templates.NotMember{LoginURL: "/login/wecom?return_to=%2Fa"}, map[string]string{"login": "/login/wecom?return_to=%2Fa"}},
 		"snapshot":                                 {templates.Snapshot{LoginURL: "/login?return_to=%2Fa"}, map[string]string{"login": "/login?return_to=%2Fa"}},
 		"cookies off":                              {templates.CookiesOff{}, map[string]string{"login": "/login"}},
 		"a bad request leads to a new login":       {templates.Error{Status: 400, Kind: "invalid_request"}, map[string]string{"login": "/login"}},

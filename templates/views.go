@@ -19,15 +19,22 @@ type Register struct {
 	TermsURL   string // terms of service (#terms); "" if not configured
 }
 
-// Refused follows a refusal on WeChat's consent sheet.
+// Refused follows a refusal on WeChat's consent sheet, or on WeCom's.
 type Refused struct {
 	RegisterURL string // the register page again (#again); without it a button to LoginURL (#login)
 	LoginURL    string // default /login
+	Member      bool   // a member of a WeCom corp, who is not asked for a nickname
 }
 
 // Snapshot tells a visitor in WeChat's snapshot mode what to tap.
 type Snapshot struct {
 	LoginURL string // for when they have left that mode (#login); default /login
+}
+
+// NotMember turns away who may not log in with WeCom.
+type NotMember struct {
+	Member   bool   // a member of the corp, but disabled or one whom the administrator does not let see the app
+	LoginURL string // #login; default /login
 }
 
 // CookiesOff tells how to let the browser keep cookies.
@@ -87,6 +94,7 @@ type Home struct {
 func (Register) page() string   { return "register" }
 func (Refused) page() string    { return "refused" }
 func (Snapshot) page() string   { return "snapshot" }
+func (NotMember) page() string  { return "not_member" }
 func (CookiesOff) page() string { return "cookies_off" }
 func (Error) page() string      { return "error" }
 func (Scan) page() string       { return "scan" }
@@ -99,6 +107,13 @@ func (CookiesOff) titles() []string { return []string{"cookies_off.title"} }
 func (Scan) titles() []string       { return []string{"scan.title"} }
 func (Ticket) titles() []string     { return []string{"ticket.title"} }
 func (Home) titles() []string       { return []string{"home.title"} }
+
+func (n NotMember) titles() []string {
+	if n.Member {
+		return []string{"not_member.no_access_title"}
+	}
+	return []string{"not_member.title"}
+}
 
 func (r Register) titles() []string {
 	switch {

@@ -39,6 +39,8 @@ func Run(t *testing.T, open func(t *testing.T, now func() time.Time) db.Store) {
 		{"push", pushTests},
 		{"spent", spentTests},
 		{"scan", scanTests},
+		{"member", memberTests},
+		{"fan link", fanLinkTests},
 		{"concurrency", concurrencyTests},
 		{"close", closeTests},
 	} {

@@ -37,8 +37,10 @@ type appOptions struct {
 	imageOrigins []string // beside WeChat's own
 }
 
-// avatarOrigins are the hosts WeChat serves avatars from.
-func avatarOrigins() []string { return []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn"} }
+// avatarOrigins are the hosts WeChat and WeCom serve avatars from.
+func avatarOrigins() []string {
+	return []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn", "https://wework.qpic.cn", "https://shp.qpic.cn"}
+}
 
 // newApp opens the store and builds everything on top of it. The revocations are loaded before it returns, and so before
 // the first request (TOK-10).
@@ -78,7 +80,7 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	if err != nil {
 		return nil, err
 	}
-	if err := addApps(&hc, cfg.Apps, clientMaker{weChatAPI(cfg, meters.upstream()), tokenStore{store, box}, logger}); err != nil {
+	if err := addApps(&hc, cfg.Apps, clientMaker{weChatAPI(cfg, meters.upstream()), weComAPI(cfg, meters.upstream()), tokenStore{store, box}, logger}); err != nil {
 		return nil, err
 	}
 	hc.Store, hc.Box, hc.Logger, hc.Dev = store, box, logger, o.dev

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"log/slog"
+	"strconv"
 	"time"
 
 	"wxbridge/handlers"
 	"wxbridge/internal/config"
 	"wxbridge/wechat"
+	"wxbridge/wechat/wecom"
 )
 
 // weChatAPI is where WeChat is. Clients that share it share its connections.
@@ -17,6 +19,7 @@ func weChatAPI(cfg config.Config, observe func(wechat.Call)) *wechat.API {
 // clientMaker makes the WeChat clients of apps.
 type clientMaker struct {
 	api    *wechat.API
+	wecom  *wecom.API
 	store  tokenStore
 	logger *slog.Logger
 }
@@ -24,13 +27,39 @@ type clientMaker struct {
 // tokens makes the source of an app's tokens, which everything in this process shares.
 func (m clientMaker) tokens(a config.NamedApp) (*wechat.AppTokens, error) {
 	return wechat.NewAppTokens(m.api, credentials(a), wechat.AppTokenOptions{
-		Rotating: a.RotatingToken,
-		Store:    m.store,
-		StoreFailed: func(err error) {
-			m.logger.Warn("the store of app tokens does not work; tokens are fetched without it", "event", "app_token.store_failed",
-				"appid", a.ID, "error", err.Error())
-		},
+		Rotating:    a.RotatingToken,
+		Store:       m.store,
+		StoreFailed: m.storeFailed(a),
 	})
+}
+
+func (m clientMaker) storeFailed(a config.NamedApp) func(error) {
+	return func(err error) {
+		m.logger.Warn("the store of app tokens does not work; tokens are fetched without it", "event", "app_token.store_failed",
+			"appid", a.ID, "error", err.Error())
+	}
+}
+
+// weComAPI is where WeCom is.
+func weComAPI(cfg config.Config, observe func(wechat.Call)) *wecom.API {
+	return &wecom.API{BaseURL: cfg.WeComAPIURL, OpenURL: cfg.WeChatOpenURL, LoginURL: cfg.WeComLoginURL, HTTP: wechat.NewHTTPClient(),
+		Now: time.Now, Observe: observe}
+}
+
+// wecomApp makes the client of a WeCom app, and what takes its pushes if it has a token for them.
+func (m clientMaker) wecomApp(a config.NamedApp) (handlers.WeComApp, error) {
+	agent, secret := strconv.FormatInt(a.AgentID, 10), wechat.Secret(a.Secret.Reveal())
+	client, err := wecom.New(m.wecom, wecom.App{CorpID: a.ID, AgentID: agent, Secret: secret},
+		wecom.Options{Store: m.store, StoreFailed: m.storeFailed(a)})
+	if err != nil {
+		return handlers.WeComApp{}, err
+	}
+	app := handlers.WeComApp{Alias: a.Alias, Client: client, Private: a.Private, Guests: a.Guests}
+	if a.CallbackToken != "" {
+		app.Callback, err = wecom.NewCallback(wecom.CallbackConfig{CorpID: a.ID, AgentID: agent,
+			Token: wechat.Secret(a.CallbackToken.Reveal()), AESKey: wechat.Secret(a.EncodingAESKey.Reveal()), Now: time.Now})
+	}
+	return app, err
 }
 
 func credentials(a config.NamedApp) wechat.App {
@@ -40,6 +69,14 @@ func credentials(a config.NamedApp) wechat.App {
 // addApps makes the clients of all apps.
 func addApps(hc *handlers.Config, apps []config.NamedApp, m clientMaker) error {
 	for _, a := range apps {
+		if a.Provider == config.ProviderWeCom {
+			app, err := m.wecomApp(a)
+			if err != nil {
+				return err
+			}
+			hc.WeCom = append(hc.WeCom, app)
+			continue
+		}
 		if a.Provider == config.ProviderWebsite { // has no app token
 			client, err := wechat.NewWebsite(m.api, credentials(a))
 			if err != nil {

@@ -74,7 +74,7 @@ func (e *env) showAppTokens(ctx context.Context, cfg config.Config, store db.Sto
 	if err != nil {
 		return err
 	}
-	maker := clientMaker{weChatAPI(cfg, nil), tokenStore{store, box}, e.logger()}
+	maker := clientMaker{weChatAPI(cfg, nil), weComAPI(cfg, nil), tokenStore{store, box}, e.logger()}
 	lines, known, failed := []appTokenLine{}, false, error(nil)
 	for _, a := range cfg.Apps {
 		if a.Provider == config.ProviderWebsite || f.app != "" && f.app != a.Alias && f.app != a.ID {
@@ -102,12 +102,26 @@ func (e *env) showAppTokens(ctx context.Context, cfg config.Config, store db.Sto
 	return errors.Join(writeAppTokens(e.stdout, lines, f.reveal), failed)
 }
 
+// tokenSource is where the app token of an app of any provider that has one comes from.
+func (m clientMaker) tokenSource(a config.NamedApp) (interface {
+	Token(context.Context) (wechat.AppToken, error)
+}, error) {
+	if a.Provider != config.ProviderWeCom {
+		return m.tokens(a)
+	}
+	app, err := m.wecomApp(a)
+	if err != nil {
+		return nil, err
+	}
+	return app.Client.Tokens(), nil
+}
+
 func appTokenOf(ctx context.Context, m clientMaker, a config.NamedApp) (appTokenLine, error) {
-	tokens, err := m.tokens(a)
+	source, err := m.tokenSource(a)
 	if err != nil {
 		return appTokenLine{}, err
 	}
-	token, err := tokens.Token(ctx)
+	token, err := source.Token(ctx)
 	if err != nil {
 		return appTokenLine{}, explained(err)
 	}
@@ -118,7 +132,7 @@ func appTokenOf(ctx context.Context, m clientMaker, a config.NamedApp) (appToken
 // explained adds what an errcode of WeChat means and how to mend it.
 func explained(err error) error {
 	if e, ok := errors.AsType[*wechat.Error](err); ok {
-		if cause, fix, known := wechat.Explain(e.Code); known {
+		if cause, fix, known := e.Explain(); known {
 			return fmt.Errorf("%w\n  %s %s", err, cause, fix)
 		}
 	}

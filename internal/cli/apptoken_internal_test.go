@@ -68,7 +68,7 @@ func (h *holders) start(secret []byte, previous ...[]byte) *wechat.AppTokens {
 		h.t.Fatal(err)
 	}
 	api := weChatAPI(config.Config{WeChatAPIURL: base, WeChatOpenURL: base}, nil)
-	m := clientMaker{api, tokenStore{store, box}, slog.New(slog.NewTextHandler(testLog{h.t}, nil))}
+	m := clientMaker{api, nil, tokenStore{store, box}, slog.New(slog.NewTextHandler(testLog{h.t}, nil))}
 	tokens, err := m.tokens(h.app)
 	if err != nil {
 		h.t.Fatal(err)

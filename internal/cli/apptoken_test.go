@@ -62,7 +62,7 @@ func TestAppTokenShow_TheTokenIsShownOnDemandOnly(t *testing.T) {
 func TestREL14_AFaultyAppsFileStopsTheStart(t *testing.T) {
 	env := appTokenEnviron(t)
 	file := filepath.Join(t.TempDir(), "apps.yaml")
-	if err := os.WriteFile(file, []byte("apps:\n- alias: shop\n  provider: nonsense\n  secret: x\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("apps:\n- alias: shop\n  provider: payment\n  secret: x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	o := run(t, append(env, "WXBRIDGE_APPS_FILE="+file, "WXBRIDGE_LISTEN=nowhere"), "serve")

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -92,6 +93,8 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	cfg.WeChatAPIURL = &url.URL{Scheme: "http", Host: simulated.Addr().String()}
 	cfg.WeChatOpenURL = &url.URL{Scheme: "http", Host: "localhost:" + portOf(simulated)}
 	cfg.WeChatMPURL = cfg.WeChatOpenURL
+	cfg.WeComAPIURL = cfg.WeChatAPIURL.JoinPath("/qyapi")
+	cfg.WeComLoginURL = cfg.WeChatOpenURL.JoinPath("/wwlogin")
 
 	sim, err := simulator.New(simulator.Config{
 		Apps:        devApps(cfg, urlOf(bridge)),
@@ -147,7 +150,7 @@ func (e *env) sayWhatToOpen(bridgeURL, simulatorURL, data string) {
 func devEnviron(environ map[string]string, data string) (_ map[string]string, remove func() error, err error) {
 	remove = func() error { return nil }
 	environ = maps.Clone(environ)
-	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
+	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL", "WECOM_API_URL", "WECOM_LOGIN_URL"} {
 		delete(environ, config.Prefix+name)
 	}
 	for kind, provider := range map[string]string{"OFFICIAL": simulator.ProviderOfficialAccount, "MINIPROGRAM": simulator.ProviderMiniProgram,
@@ -163,6 +166,7 @@ func devEnviron(environ map[string]string, data string) (_ map[string]string, re
 		app := devApp(simulator.ProviderOfficialAccount)
 		environ[token], environ[key] = app.Token, app.EncodingAESKey
 	}
+	devWeCom(environ)
 	if environ[config.Prefix+"RATE_LIMIT"] == "" {
 		environ[config.Prefix+"RATE_LIMIT"] = "0"
 	}
@@ -189,6 +193,26 @@ func devEnviron(environ map[string]string, data string) (_ map[string]string, re
 	return environ, remove, nil
 }
 
+// devWeCom adds the simulator's corp, and what its pushes are signed and encrypted with, unless there is one.
+func devWeCom(environ map[string]string) {
+	app := devApp(simulator.ProviderWeCom)
+	given := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			return environ[config.Prefix+"WECOM_"+name] != "" || environ[config.Prefix+"WECOM_"+name+"_FILE"] != ""
+		})
+	}
+	set := func(name, value string) { environ[config.Prefix+"WECOM_"+name] = value }
+	if !given("CORP_ID", "AGENT_ID", "SECRET") {
+		set("CORP_ID", app.AppID)
+		set("AGENT_ID", strconv.Itoa(app.AgentID))
+		set("SECRET", app.Secret)
+	}
+	if !given("TOKEN", "ENCODING_AES_KEY") {
+		set("TOKEN", app.Token)
+		set("ENCODING_AES_KEY", app.EncodingAESKey)
+	}
+}
+
 // devConfig loads the configuration, with publicURL where none is set.
 func devConfig(environ map[string]string, publicURL string) (config.Config, error) {
 	environ = maps.Clone(environ)
@@ -211,6 +235,7 @@ func devApp(provider string) simulator.App {
 func devApps(cfg config.Config, bridge string) []simulator.App {
 	apps := simulator.DevApps(cfg.PublicURL.Host)
 	domains := pageDomains(cfg)
+	apps = withWeCom(apps, cfg)
 	for i := range apps {
 		switch apps[i].Provider {
 		case simulator.ProviderOfficialAccount:
@@ -226,11 +251,14 @@ func devApps(cfg config.Config, bridge string) []simulator.App {
 	}
 	apps = withEvents(apps, bridge)
 	for _, a := range cfg.Apps {
-		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID || a.ID == cfg.Website.ID {
+		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID || a.ID == cfg.Website.ID || a.Provider == config.ProviderWeCom && a.ID == cfg.WeCom.ID && a.AgentID == cfg.WeCom.AgentID {
 			continue
 		}
 		app := simulator.App{Provider: a.Provider, AppID: a.ID, Secret: a.Secret.Reveal(), RedirectDomain: cfg.PublicURL.Host,
 			Token: a.CallbackToken.Reveal(), EncodingAESKey: a.EncodingAESKey.Reveal(), OpenAccount: a.OpenAccount}
+		if a.Provider == config.ProviderWeCom {
+			app.OpenAccount, app.AgentID, app.EventsURL = "", int(a.AgentID), wecomEventsURL(bridge)+"?app="+a.Alias
+		}
 		if a.Provider == config.ProviderOfficialAccount {
 			app.EventsURL = eventsURL(bridge) + "?app=" + a.Alias
 			app.JSDomains = domains
@@ -250,6 +278,19 @@ func pageDomains(cfg config.Config) []string {
 		}
 	}
 	return domains
+}
+
+// withWeCom makes the first of the simulator's WeCom apps the one that the bridge is configured with.
+func withWeCom(apps []simulator.App, cfg config.Config) []simulator.App {
+	i := slices.IndexFunc(apps, func(a simulator.App) bool { return a.Provider == simulator.ProviderWeCom })
+	apps[i].AppID, apps[i].AgentID, apps[i].Secret = cfg.WeCom.ID, int(cfg.WeCom.AgentID), cfg.WeCom.Secret.Reveal()
+	apps[i].Token, apps[i].EncodingAESKey = cfg.WeCom.Token.Reveal(), cfg.WeCom.EncodingAESKey.Reveal()
+	named := func(a simulator.App) bool {
+		return a.Provider == simulator.ProviderWeCom && slices.ContainsFunc(cfg.Apps, func(b config.NamedApp) bool {
+			return b.ID == a.AppID && int(b.AgentID) == a.AgentID
+		})
+	}
+	return append(apps[:i+1], slices.DeleteFunc(apps[i+1:], named)...) // those that the bridge has come with its settings
 }
 
 func urlOf(l net.Listener) string { return "http://" + net.JoinHostPort(hostOf(l), portOf(l)) }

@@ -27,8 +27,8 @@ func (e *env) fansCommand() *cobra.Command {
 	f := &fansEnv{env: e}
 	fans := &cobra.Command{
 		Use:   "fans",
-		Short: "List, show, block and erase fans, and give them roles",
-		Long: `List, show, export, block, unblock and erase fans, and give them roles, in the database that the configuration names. The
+		Short: "List, show, block, link and erase fans, and give them roles",
+		Long: `List, show, export, block, unblock, link and erase fans, and give them roles, in the database that the configuration names. The
 bridge may be running; it follows within a second.
 
 FAN is the id of a fan, an id that was merged into another (an alias), an openid, or provider:appid:openid where one openid
@@ -37,7 +37,8 @@ is known to several apps.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	fans.PersistentFlags().StringVar(&f.data, "data", "", "`DIR` of wxbridge dev --data, instead of the configuration")
-	fans.AddCommand(f.listCommand(), f.showCommand(), f.exportCommand(), f.blockCommand(), f.unblockCommand(), f.roleCommand(), f.eraseCommand())
+	fans.AddCommand(f.listCommand(), f.showCommand(), f.exportCommand(), f.blockCommand(), f.unblockCommand(), f.roleCommand(), f.eraseCommand(),
+		f.linkCommand(), f.unlinkCommand())
 	return fans
 }
 

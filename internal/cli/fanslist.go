@@ -54,7 +54,7 @@ func (f *fansEnv) listCommand() *cobra.Command {
 	list.Flags().StringVar(&filter.After, "after", "", "go on after this `ID`")
 	list.Flags().StringVar(&status, "status", "", "active or blocked")
 	list.Flags().StringVar(&filter.Role, "role", "", "fans with this `ROLE`")
-	list.Flags().StringVar(&filter.Provider, "provider", "", "fans who have used it: official_account, mini_program, website")
+	list.Flags().StringVar(&filter.Provider, "provider", "", "fans who have used it: official_account, mini_program, website, wecom")
 	list.Flags().StringVar(&filter.Nickname, "nickname", "", "fans whose nickname holds this `TEXT`")
 	list.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return list
@@ -151,7 +151,11 @@ func printFan(w io.Writer, fan handlers.Export) error {
 			row("  unionid", safeText(i.UnionID)+" in "+safeText(i.OpenAccount))
 		}
 		row("  scope", safeText(i.Scope))
+		row("  departments", string(i.Departments))
 		row("  last login", moment(i.LastLoginAt))
+	}
+	for _, l := range fan.Links {
+		row("linked", l.Alias+" at "+moment(l.LinkedAt))
 	}
 	return table.Flush()
 }

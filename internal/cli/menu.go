@@ -95,7 +95,7 @@ func (e *env) withMenu(ctx context.Context, f menuFlags, do func(*menuEnv, conte
 		if err != nil {
 			return err
 		}
-		tokens, err := clientMaker{weChatAPI(cfg, nil), tokenStore{store, box}, e.logger()}.tokens(app)
+		tokens, err := clientMaker{weChatAPI(cfg, nil), weComAPI(cfg, nil), tokenStore{store, box}, e.logger()}.tokens(app)
 		if err != nil {
 			return err
 		}

@@ -112,7 +112,7 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 		slog.String("public_url", cfg.PublicURL.String()),
 		slog.String("listen", listener.Addr().String()),
 	}
-	for _, provider := range []string{config.ProviderOfficialAccount, config.ProviderMiniProgram, config.ProviderWebsite} {
+	for _, provider := range []string{config.ProviderOfficialAccount, config.ProviderMiniProgram, config.ProviderWebsite, config.ProviderWeCom} {
 		var ids []string
 		for _, a := range cfg.AppsOf(provider) {
 			ids = append(ids, a.ID)

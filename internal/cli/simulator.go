@@ -147,10 +147,10 @@ func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
 		}
 	}
 	printCallbackLines(w, apps)
+	printWeComLines(w, apps, simulatorURL)
 	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
 		fmt.Fprintf(w, "%s%s=%s\n", config.Prefix, name, simulatorURL)
 	}
-	printWeComLines(w, apps, simulatorURL)
 }
 
 // knownVariable says whether a bridge has the setting: an unknown one would stop its start.

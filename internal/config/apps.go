@@ -11,7 +11,11 @@ const (
 	ProviderOfficialAccount = "official_account"
 	ProviderMiniProgram     = "mini_program"
 	ProviderWebsite         = "website"
+	ProviderWeCom           = "wecom"
 )
+
+// providers are all of them. Nobody changes the list.
+var providers = []string{ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite, ProviderWeCom}
 
 // DefaultApp is the alias of the apps that the environment configures, and the name of the open account of apps that
 // name none.
@@ -20,8 +24,8 @@ const DefaultApp = "default"
 // NamedApp is one of the apps of an instance.
 type NamedApp struct {
 	Alias    string // what app= names it
-	Provider string // ProviderOfficialAccount, ProviderMiniProgram or ProviderWebsite
-	App
+	Provider string // ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite or ProviderWeCom
+	App             // of a WeCom app the corpid and the app's Secret
 
 	OpenAccount    string // unionids are compared inside it only
 	CallbackToken  Secret // signs what WeChat pushes; "" has no pushes
@@ -30,6 +34,10 @@ type NamedApp struct {
 
 	ConnectRedirect bool // as of OfficialApp
 	ForcePopup      bool
+
+	AgentID int64 // of WeCom apps, as are Private and Guests
+	Private bool
+	Guests  bool
 }
 
 // AppsOf gives the apps of a provider, that of the environment first, then those of the apps file in its order.
@@ -49,6 +57,10 @@ func (c Config) environmentApps() []NamedApp {
 	}
 	if a := c.Website; a.Configured() {
 		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderWebsite, App: a, OpenAccount: DefaultApp})
+	}
+	if a := c.WeCom; a.Configured() {
+		apps = append(apps, NamedApp{Alias: DefaultApp, Provider: ProviderWeCom, App: a.App, OpenAccount: DefaultApp,
+			CallbackToken: a.Token, EncodingAESKey: a.EncodingAESKey, AgentID: a.AgentID, Private: a.Private, Guests: a.Guests})
 	}
 	return apps
 }
@@ -151,9 +163,9 @@ func (l *loader) apps(v variables) {
 	if website != "" && (website == official || website == mini) {
 		l.fault("WEBSITE_APP_ID", "is the appid of another app too; each app has its own, a website app that of open.weixin.qq.com")
 	}
-	none := v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" && v.WebsiteAppSecret == "" && v.AppsFile == "" &&
+	none := !l.anyWeCom(v) && v.OfficialAppSecret == "" && v.MiniProgramAppSecret == "" && v.WebsiteAppSecret == "" && v.AppsFile == "" &&
 		!l.has(Prefix+"OFFICIAL_APP_SECRET") && !l.has(Prefix+"MINIPROGRAM_APP_SECRET") && !l.has(Prefix+"WEBSITE_APP_SECRET")
 	if none && official == "" && mini == "" && website == "" {
-		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID, "+Prefix+"WEBSITE_APP_ID or "+Prefix+"APPS_FILE: no app is configured; give the appid and the AppSecret of at least one")
+		l.fault("OFFICIAL_APP_ID", "is not set, nor is "+Prefix+"MINIPROGRAM_APP_ID, "+Prefix+"WEBSITE_APP_ID, "+Prefix+"WECOM_CORP_ID or "+Prefix+"APPS_FILE: no app is configured; give the appid and the AppSecret of at least one")
 	}
 }

@@ -27,7 +27,7 @@ func (l *loader) appsFile(path string, others []NamedApp, readFile func(string) 
 	}
 	r := &appsReader{loader: l, path: path, readFile: readFile, files: []string{path}, aliases: map[string]string{}, appIDs: map[string]string{}}
 	for _, a := range others {
-		r.aliases[a.Alias], r.appIDs[a.ID] = "of an app that variables configure", "of an app that variables configure"
+		r.aliases[a.Alias], r.appIDs[a.unique()] = "of an app that variables configure", "of an app that variables configure"
 	}
 	for _, entry := range r.entries(text) {
 		apps = append(apps, r.app(entry))
@@ -38,7 +38,7 @@ func (l *loader) appsFile(path string, others []NamedApp, readFile func(string) 
 
 // appFields are the fields of an app in the file.
 var appFields = []string{"alias", "provider", "appid", "secret", "secret_file", "open_account", "callback_token", "callback_token_file",
-	"encoding_aes_key", "encoding_aes_key_file", "token_api", "connect_redirect", "force_popup"}
+	"encoding_aes_key", "encoding_aes_key_file", "token_api", "connect_redirect", "force_popup", "agent_id", "private", "guests"}
 
 // appsReader reads one file.
 type appsReader struct {
@@ -243,6 +243,7 @@ var (
 func (r *appsReader) app(e appEntry) NamedApp {
 	a := NamedApp{Alias: e.fields["alias"].text, Provider: e.fields["provider"].text, OpenAccount: DefaultApp}
 	a.ID = e.fields["appid"].text
+	a.AgentID, _ = agentNumber(e.fields["agent_id"].text)
 	r.checkNames(e, a)
 	a.Secret = r.secret(e, "secret")
 	if !e.given("secret") && !e.given("secret_file") {
@@ -264,16 +265,8 @@ func (r *appsReader) app(e appEntry) NamedApp {
 	}
 	a.ConnectRedirect, a.ForcePopup = r.yes(e, "connect_redirect"), r.yes(e, "force_popup")
 	r.callback(e, &a)
-	if a.Provider == ProviderMiniProgram || a.Provider == ProviderWebsite {
-		for _, name := range appFields[slices.Index(appFields, "callback_token"):] {
-			if e.given(name) && name != "token_api" {
-				r.field(e, name, "is for official accounts only")
-			}
-		}
-	}
-	if a.Provider == ProviderWebsite && e.given("token_api") {
-		r.field(e, "token_api", "is for official accounts and mini programs only: a website app has no app token")
-	}
+	r.wecom(e, &a)
+	r.misplaced(e, a.Provider)
 	return a
 }
 
@@ -283,23 +276,25 @@ func (r *appsReader) checkNames(e appEntry, a NamedApp) {
 	switch first, taken := r.aliases[a.Alias]; {
 	case !aliasShape.MatchString(a.Alias):
 		r.field(e, "alias", "is missing or is not 1 to 32 lower-case letters, digits, dashes and underscores, such as shop")
-	case appID.MatchString(a.Alias):
+	case appID.MatchString(a.Alias), corpID.MatchString(a.Alias):
 		r.field(e, "alias", "looks like an appid, which app= takes too")
 	case taken:
 		r.field(e, "alias", "is already that "+first)
 	default:
 		r.aliases[a.Alias] = here
 	}
-	if !slices.Contains([]string{ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite}, a.Provider) {
-		r.field(e, "provider", "is missing or is none of official_account, mini_program and website, which are all that this version knows")
+	if !slices.Contains(providers, a.Provider) {
+		r.field(e, "provider", "is missing or is none of official_account, mini_program, website and wecom, which are all that this version knows")
 	}
-	switch first, taken := r.appIDs[a.ID]; {
-	case !appID.MatchString(a.ID):
+	switch first, taken := r.appIDs[a.unique()]; {
+	case a.Provider == ProviderWeCom && !corpID.MatchString(a.ID):
+		r.field(e, "appid", "is missing or is not a corpid, which is ww and 16 digits or letters a to f, such as ww0123456789abcdef")
+	case a.Provider != ProviderWeCom && !appID.MatchString(a.ID):
 		r.field(e, "appid", "is missing or is not wx and 16 digits or letters a to f, such as wx0123456789abcdef")
 	case taken:
 		r.field(e, "appid", "is already that "+first)
 	default:
-		r.appIDs[a.ID] = here
+		r.appIDs[a.unique()] = here
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	shopID     = "wx5a1d0c77be4f2390"
 	clubID     = "wxd07c81f26ab3945e"
 	shopSecret = "4c9b1f0e7d2a68533e90bb17a6d4f825"
+	corpID     = "ww0123456789abcdef"
 	shopAESKey = "q8Zt3LmXw0Vb7Ky5Rn1Pc9Gd2Hf6Js4TuAeIoUlBvCx"
 )
 
@@ -106,6 +107,7 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 	const marked = "M4RK3D"
 	shop := "- alias: shop\n  provider: official_account\n  appid: " + shopID + "\n  secret: " + shopSecret + "\n"
 	club := "{alias: club, provider: official_account, appid: " + clubID + ", secret: " + shopSecret
+	corp := "{alias: corp, provider: wecom, appid: " + corpID + ", agent_id: 1000002, secret: " + shopSecret
 	mini := "{alias: mini, provider: mini_program, appid: " + clubID + ", secret: " + shopSecret
 	for name, row := range map[string]struct {
 		text string
@@ -140,7 +142,7 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 		"the alias of variables":     {"apps:\n- " + strings.Replace(club, "club", "default", 1) + "}\n", []string{"2 alias is already that of an app that variables configure"}},
 		"no provider":                {"apps:\n" + strings.Replace(shop, "provider: official_account", "open_account: a", 1), []string{"2 provider is missing"}},
 		"an unknown provider":        {"apps:\n" + strings.Replace(shop, "official_account", marked, 1), []string{"3 provider is missing or is none of"}},
-		"a provider of later":        {"apps:\n" + strings.Replace(shop, "official_account", "wecom", 1), []string{"3 provider is missing or is none of official_account, mini_program and website"}},
+		"a provider of later":        {"apps:\n" + strings.Replace(shop, "official_account", "payment", 1), []string{"3 provider is missing or is none of official_account, mini_program, website and wecom"}},
 		"no appid":                   {"apps:\n" + strings.Replace(shop, "appid: "+shopID, "open_account: a", 1), []string{"2 appid is missing"}},
 		"a bad appid":                {"apps:\n" + strings.Replace(shop, shopID, "wx5A1D0C77BE4F2390", 1), []string{"4 appid is missing or is not wx"}},
 		"an appid twice":             {"apps:\n" + shop + "- " + strings.Replace(club, clubID, shopID, 1) + "}\n", []string{"6 appid is already that of the app on line 2"}},
@@ -163,8 +165,15 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 		"an AES key without a token": {"apps:\n" + shop + "  encoding_aes_key: " + shopAESKey + "\n", []string{"6 encoding_aes_key is given without callback_token"}},
 		"another token API":          {"apps:\n" + shop + "  token_api: " + marked + "\n", []string{"6 token_api is neither stable nor plain"}},
 		"yes for true":               {"apps:\n" + shop + "  force_popup: yes\n", []string{"6 force_popup is neither true nor false"}},
-		"what a website app has not": {"apps:\n- " + strings.Replace(mini, "mini_program", "website", 1) + ", callback_token: abc, token_api: stable}\n", []string{"2 callback_token is for official accounts only", "2 token_api is for official accounts and mini programs only"}},
-		"events of a mini program":   {"apps:\n- " + mini + ", callback_token: abc, encoding_aes_key: " + shopAESKey + "}\n", []string{"2 callback_token is for official accounts only", "2 encoding_aes_key is for official accounts only"}},
+		"events of a mini program":   {"apps:\n- " + mini + ", callback_token: abc, encoding_aes_key: " + shopAESKey + "}\n", []string{"2 callback_token is for official accounts and WeCom apps only", "2 encoding_aes_key is for official accounts and WeCom apps only"}},
+		"a corpid of an account":     {"apps:\n" + strings.Replace(shop, shopID, corpID, 1), []string{"4 appid is missing or is not wx"}},
+		"an appid of a corp":         {"apps:\n- {alias: corp, provider: wecom, appid: wx0, secret: " + shopSecret + ", agent_id: 1000002}\n", []string{"2 appid is missing or is not a corpid"}},
+		"a corp without an agent":    {"apps:\n- {alias: corp, provider: wecom, appid: " + corpID + ", secret: " + shopSecret + "}\n", []string{"2 agent_id is missing or is not an AgentId"}},
+		"one agent twice":            {"apps:\n- " + corp + "}\n- " + strings.Replace(corp, "corp", "sales", 1) + "}\n", []string{"3 appid is already that of the app on line 2"}},
+		"a corp in plain mode":       {"apps:\n- " + corp + ", callback_token: abc}\n", []string{"2 callback_token is given without encoding_aes_key"}},
+		"a corp with WeChat's":       {"apps:\n- " + corp + ", open_account: a, token_api: plain, force_popup: true}\n", []string{"2 open_account is for apps of WeChat only", "2 token_api is for official accounts and mini programs only", "2 force_popup is for official"}},
+		"an account with WeCom's":    {"apps:\n" + shop + "  agent_id: 7\n  private: true\n  guests: maybe\n", []string{"6 agent_id is for WeCom apps only", "7 private is for WeCom apps only", "8 guests is neither true nor false"}},
+		"what a website app has not": {"apps:\n- " + strings.Replace(mini, "mini_program", "website", 1) + ", callback_token: abc, token_api: stable}\n", []string{"2 callback_token is for official accounts and WeCom apps only", "2 token_api is for official accounts and mini programs only"}},
 		"several, in order":          {"apps:\n" + shop + "  x: 1\n- {alias: b}\n- " + marked + "\n- " + strings.Replace(club, "club", "shop", 1) + "}\n", []string{"6 there is a field", "7 provider", "7 appid", "7 secret and", "8 an app is a set", "9 alias is already"}},
 	} {
 		t.Run(name, func(t *testing.T) {

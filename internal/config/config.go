@@ -37,6 +37,7 @@ type Config struct {
 	Official    OfficialApp // zero: not configured
 	MiniProgram App         // zero: not configured
 	Website     App         // zero: not configured
+	WeCom       WeComApp    // zero: not configured
 
 	CheckNickname bool // WeChat is asked about each name that people give themselves in a mini program
 
@@ -59,6 +60,9 @@ type Config struct {
 	WeChatAPIURL  *url.URL // https://api.weixin.qq.com
 	WeChatOpenURL *url.URL // https://open.weixin.qq.com
 	WeChatMPURL   *url.URL // https://mp.weixin.qq.com
+
+	WeComAPIURL   *url.URL // https://qyapi.weixin.qq.com
+	WeComLoginURL *url.URL // https://login.work.weixin.qq.com
 
 	// SecretFiles names ClientsFile, AppsFile, EventWebhooks and the files that secrets were read from, so that the start can
 	// look at their modes.
@@ -131,6 +135,7 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.MiniProgram = l.app("MINIPROGRAM", v.MiniProgramAppID, v.MiniProgramAppSecret)
 	c.CheckNickname = v.MiniProgramCheckNick
 	c.Website = l.app("WEBSITE", v.WebsiteAppID, v.WebsiteAppSecret)
+	c.WeCom = l.wecom(v)
 	l.apps(v)
 	c.AppsFile, c.Apps = v.AppsFile, c.environmentApps()
 	named, files := l.appsFile(v.AppsFile, c.Apps, readFile)
@@ -160,6 +165,8 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.WeChatAPIURL = l.upstream("WECHAT_API_URL", v.WeChatAPIURL, c.PublicURL)
 	c.WeChatOpenURL = l.upstream("WECHAT_OPEN_URL", v.WeChatOpenURL, c.PublicURL)
 	c.WeChatMPURL = l.upstream("WECHAT_MP_URL", v.WeChatMPURL, c.PublicURL)
+	c.WeComAPIURL = l.upstream("WECOM_API_URL", v.WeComAPIURL, c.PublicURL)
+	c.WeComLoginURL = l.upstream("WECOM_LOGIN_URL", v.WeComLoginURL, c.PublicURL)
 
 	if err := l.err(); err != nil {
 		return Config{}, err

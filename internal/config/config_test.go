@@ -105,6 +105,13 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_MINIPROGRAM_CHECK_NICKNAME=false",
 		"WXBRIDGE_WEBSITE_APP_ID=",
 		"WXBRIDGE_WEBSITE_APP_SECRET=",
+		"WXBRIDGE_WECOM_CORP_ID=",
+		"WXBRIDGE_WECOM_AGENT_ID=",
+		"WXBRIDGE_WECOM_SECRET=",
+		"WXBRIDGE_WECOM_TOKEN=",
+		"WXBRIDGE_WECOM_ENCODING_AES_KEY=",
+		"WXBRIDGE_WECOM_PRIVATE=false",
+		"WXBRIDGE_WECOM_GUESTS=false",
 		"WXBRIDGE_APPS_FILE=",
 		"WXBRIDGE_JWT_TTL=2h",
 		"WXBRIDGE_JWT_AUDIENCE=https://login.shop.example.com/api",
@@ -119,6 +126,8 @@ func TestDefaults(t *testing.T) {
 		"WXBRIDGE_WECHAT_API_URL=https://api.weixin.qq.com",
 		"WXBRIDGE_WECHAT_OPEN_URL=https://open.weixin.qq.com",
 		"WXBRIDGE_WECHAT_MP_URL=https://mp.weixin.qq.com",
+		"WXBRIDGE_WECOM_API_URL=https://qyapi.weixin.qq.com",
+		"WXBRIDGE_WECOM_LOGIN_URL=https://login.work.weixin.qq.com",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the smallest environment loads otherwise than documented (-want +got):\n%s", diff)

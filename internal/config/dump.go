@@ -59,6 +59,13 @@ func (c Config) attrs() []slog.Attr {
 		slog.Bool(Prefix+"MINIPROGRAM_CHECK_NICKNAME", c.CheckNickname),
 		text("WEBSITE_APP_ID", c.Website.ID),
 		secret("WEBSITE_APP_SECRET", c.Website.Secret),
+		text("WECOM_CORP_ID", c.WeCom.ID),
+		text("WECOM_AGENT_ID", agentText(c.WeCom.AgentID)),
+		secret("WECOM_SECRET", c.WeCom.Secret),
+		secret("WECOM_TOKEN", c.WeCom.Token),
+		secret("WECOM_ENCODING_AES_KEY", c.WeCom.EncodingAESKey),
+		slog.Bool(Prefix+"WECOM_PRIVATE", c.WeCom.Private),
+		slog.Bool(Prefix+"WECOM_GUESTS", c.WeCom.Guests),
 		text("APPS_FILE", c.AppsFile),
 		text("JWT_TTL", short(c.JWTTTL)),
 		text("JWT_AUDIENCE", c.JWTAudience),
@@ -73,6 +80,8 @@ func (c Config) attrs() []slog.Attr {
 		text("WECHAT_API_URL", urlText(c.WeChatAPIURL)),
 		text("WECHAT_OPEN_URL", urlText(c.WeChatOpenURL)),
 		text("WECHAT_MP_URL", urlText(c.WeChatMPURL)),
+		text("WECOM_API_URL", urlText(c.WeComAPIURL)),
+		text("WECOM_LOGIN_URL", urlText(c.WeComLoginURL)),
 	}
 }
 

@@ -73,7 +73,8 @@ func TestKEY02_EnvExampleLoadsButForItsPlaceholders(t *testing.T) {
 		want       []string
 	}{
 		{"as it is", text, []string{"SECRET", "OFFICIAL_APP_SECRET"}},
-		{"every line in use", assignment.ReplaceAllString(text, "$2=$3"), []string{"SECRET", "SECRET_PREVIOUS", "OFFICIAL_APP_SECRET", "OFFICIAL_TOKEN", "OFFICIAL_ENCODING_AES_KEY", "MINIPROGRAM_APP_SECRET", "WEBSITE_APP_SECRET", "JWT_HS256_SECRET"}},
+		{"every line in use", assignment.ReplaceAllString(text, "$2=$3"), []string{"SECRET", "SECRET_PREVIOUS", "OFFICIAL_APP_SECRET", "OFFICIAL_TOKEN", "OFFICIAL_ENCODING_AES_KEY", "MINIPROGRAM_APP_SECRET", "WEBSITE_APP_SECRET",
+			"WECOM_SECRET", "WECOM_TOKEN", "WECOM_ENCODING_AES_KEY", "JWT_HS256_SECRET"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			environ, err := config.WithDotEnv(nil, []byte(row.text))
@@ -91,7 +92,8 @@ func TestKEY02_EnvExampleLoadsButForItsPlaceholders(t *testing.T) {
 				t.Errorf("faulty variables (-want +got):\n%s", diff)
 			}
 			for name, value := range map[string]string{"SECRET": goodSecret, "SECRET_PREVIOUS": otherSecret, "JWT_HS256_SECRET": otherSecret + "2", "OFFICIAL_APP_SECRET": goodOfficialSecret,
-				"OFFICIAL_TOKEN": goodToken, "OFFICIAL_ENCODING_AES_KEY": goodAESKey, "MINIPROGRAM_APP_SECRET": goodMiniSecret, "WEBSITE_APP_SECRET": goodWebsiteSecret} {
+				"OFFICIAL_TOKEN": goodToken, "OFFICIAL_ENCODING_AES_KEY": goodAESKey, "MINIPROGRAM_APP_SECRET": goodMiniSecret, "WEBSITE_APP_SECRET": goodWebsiteSecret,
+				"WECOM_SECRET": goodMiniSecret, "WECOM_TOKEN": goodToken, "WECOM_ENCODING_AES_KEY": goodAESKey} {
 				if environ["WXBRIDGE_"+name] != "" {
 					environ["WXBRIDGE_"+name] = value
 				}

@@ -182,6 +182,19 @@ func wrong(t *testing.T) map[string]map[string][]string {
 			"placeholder":           {"replace-me-with-the-encodingaeskey", "changeme"},
 			"43 letters and digits": {"x", goodAESKey[:42], goodAESKey + "a", goodAESKey[:42] + "=", goodAESKey[:42] + "+", goodAESKey[:42] + "\n", " " + goodAESKey[:42]},
 		},
+		"WECOM_CORP_ID":  {"is not a corpid": {"ww0123456789ABCDEF", "ww0123456789abcde", "ww0123456789abcdef0", "1000002", "corp", "wz0123456789abcdef", " ww0123456789abcdef"}},
+		"WECOM_AGENT_ID": {"is not an AgentId": {"agent", "0", "-1", "1000002.0", "01000002", "+1000002", "99999999999", " 1000002", "1e6"}},
+		"WECOM_SECRET":   appSecrets,
+		"WECOM_TOKEN": {
+			"placeholder": {"changeme", "replace-me-with-the-token"},
+			"3 to 32":     {"ab", "a b c", strings.Repeat("a1", 65)},
+		},
+		"WECOM_ENCODING_AES_KEY": {
+			"placeholder":           {"replace-me-with-the-encodingaeskey"},
+			"43 letters and digits": {"x", goodAESKey[:42], goodAESKey + "a", goodAESKey[:42] + "="},
+		},
+		"WECOM_PRIVATE":             booleans,
+		"WECOM_GUESTS":              booleans,
 		"OFFICIAL_CONNECT_REDIRECT": booleans,
 		"OFFICIAL_FORCE_POPUP":      booleans,
 
@@ -205,6 +218,8 @@ func wrong(t *testing.T) map[string]map[string][]string {
 		"WECHAT_API_URL":  upstream,
 		"WECHAT_OPEN_URL": upstream,
 		"WECHAT_MP_URL":   upstream,
+		"WECOM_API_URL":   upstream,
+		"WECOM_LOGIN_URL": upstream,
 	}
 }
 
@@ -231,7 +246,8 @@ func TestREL14_WrongValuesNameTheirVariable(t *testing.T) {
 				rows++
 				environ := with("RETURN_ORIGINS=https://ok.example", "MINIPROGRAM_APP_ID=wx00112233445566ff",
 					"MINIPROGRAM_APP_SECRET="+goodMiniSecret, "WEBSITE_APP_ID=wx00112233445566ee", "WEBSITE_APP_SECRET="+goodWebsiteSecret,
-					name+"="+value)
+					"WECOM_CORP_ID="+corpID, "WECOM_AGENT_ID=1000002", "WECOM_SECRET="+goodMiniSecret,
+					"WECOM_TOKEN=abc123", "WECOM_ENCODING_AES_KEY="+goodAESKey, name+"="+value)
 				if name == "JWT_HS256_SECRET" {
 					environ["WXBRIDGE_JWT_ALG"] = "HS256"
 				}

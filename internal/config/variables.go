@@ -45,6 +45,14 @@ type variables struct {
 	WebsiteAppSecret        string `env:"WEBSITE_APP_SECRET" file:"yes" example:"<AppSecret of the website app>"`
 	AppsFile                string `env:"APPS_FILE" example:"/etc/wxbridge/apps.yaml"`
 
+	WeComCorpID         string `env:"WECOM_CORP_ID" example:"ww0123456789abcdef"`
+	WeComAgentID        string `env:"WECOM_AGENT_ID" example:"1000002"`
+	WeComSecret         string `env:"WECOM_SECRET" file:"yes" example:"<Secret of the app in WeCom's console>"`
+	WeComToken          string `env:"WECOM_TOKEN" file:"yes" example:"<output of: openssl rand -hex 16>"`
+	WeComEncodingAESKey string `env:"WECOM_ENCODING_AES_KEY" file:"yes" example:"<43 letters and digits, made by WeCom's console>"`
+	WeComPrivate        bool   `env:"WECOM_PRIVATE" envDefault:"false" example:"true"`
+	WeComGuests         bool   `env:"WECOM_GUESTS" envDefault:"false" example:"true"`
+
 	JWTTTL         time.Duration `env:"JWT_TTL" envDefault:"2h" example:"2h"`
 	JWTAudience    string        `env:"JWT_AUDIENCE" example:"https://api.example.com"`
 	JWKSMaxAge     time.Duration `env:"JWKS_MAX_AGE" envDefault:"10m" example:"10m"`
@@ -61,6 +69,9 @@ type variables struct {
 	WeChatAPIURL  string `env:"WECHAT_API_URL" envDefault:"https://api.weixin.qq.com" example:"https://api.weixin.qq.com"`
 	WeChatOpenURL string `env:"WECHAT_OPEN_URL" envDefault:"https://open.weixin.qq.com" example:"https://open.weixin.qq.com"`
 	WeChatMPURL   string `env:"WECHAT_MP_URL" envDefault:"https://mp.weixin.qq.com" example:"https://mp.weixin.qq.com"`
+
+	WeComAPIURL   string `env:"WECOM_API_URL" envDefault:"https://qyapi.weixin.qq.com" example:"https://qyapi.weixin.qq.com"`
+	WeComLoginURL string `env:"WECOM_LOGIN_URL" envDefault:"https://login.work.weixin.qq.com" example:"https://login.work.weixin.qq.com"`
 }
 
 // Variable describes one setting.

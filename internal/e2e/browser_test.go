@@ -207,7 +207,7 @@ func backAfterLogin(t *testing.T, tb *tab) {
 func desktopScans(t *testing.T, tb *tab) {
 	tb.visit("/", "#login")
 	value(tb, "be a desktop browser", chromedp.Evaluate[string](`document.cookie = "simulator_browser=desktop; path=/"`))
-	tb.visit("/login", "#qr")
+	tb.visit("/login/scan", "#qr")
 	tb.screenshot("scan")
 	tb.checkClean()
 }

@@ -231,7 +231,15 @@ func TestScopeAndAppParameters(t *testing.T) {
 
 func TestWhereToOpenTheLink(t *testing.T) {
 	p := startDev(t, nil)
-	t.Run("a desktop browser gets a page to scan", func(t *testing.T) {
+	t.Run("a desktop browser gets WeChat's page for websites", func(t *testing.T) {
+		desktop := p.phone("bob")
+		desktop.setCookie("simulator_browser", "desktop")
+		if to := desktop.once(t, "/login?return_to=%2Fx").header.Get("Location"); to != "/login/website?return_to=%2Fx" {
+			t.Errorf("/login leads to %q", to)
+		}
+	})
+	t.Run("or a page to scan, as configured", func(t *testing.T) {
+		p := startDev(t, nil, scanOnDesktops)
 		desktop := p.phone("bob")
 		desktop.setCookie("simulator_browser", "desktop")
 		if to := desktop.once(t, "/login?return_to=%2Fx").header.Get("Location"); to != "/login/scan?return_to=%2Fx" {
@@ -266,8 +274,8 @@ func TestWhereToOpenTheLink(t *testing.T) {
 		p := startServe(t, nil, "WXBRIDGE_DATABASE=sqlite://"+t.TempDir()+"/w.db")
 		desktop := p.phone("bob")
 		desktop.header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0 Safari/537.36")
-		if h := desktop.once(t, "/login"); h.status != http.StatusOK || !strings.Contains(string(h.body), "<svg") {
-			t.Errorf("desktop: %v: want a page with a QR code", h)
+		if h := desktop.once(t, "/login"); h.header.Get("Location") != "/login/website?return_to=%2F" {
+			t.Errorf("desktop: %v: want the website login", h)
 		}
 		spoof := p.phone("bob")
 		spoof.setCookie("simulator_browser", "desktop")

@@ -102,7 +102,7 @@ func TestServeRefusesAnUnsafeConfiguration(t *testing.T) {
 		"no secret":                             {without(good, "WXBRIDGE_SECRET"), "WXBRIDGE_SECRET"},
 		"KEY-02 a placeholder":                  {with(good, "WXBRIDGE_SECRET=secret"), "WXBRIDGE_SECRET"},
 		"KEY-02 31 bytes":                       {with(good, "WXBRIDGE_SECRET="+sealingSecret[:31]), "WXBRIDGE_SECRET"},
-		"no app":                                {without(good, "WXBRIDGE_OFFICIAL", "WXBRIDGE_MINIPROGRAM"), "APP_ID"},
+		"no app":                                {without(good, "WXBRIDGE_OFFICIAL", "WXBRIDGE_MINIPROGRAM", "WXBRIDGE_WEBSITE", "WXBRIDGE_WECOM"), "APP_ID"},
 		"REL-18 https with a loopback upstream": {with(good, "WXBRIDGE_PUBLIC_URL=https://login.example.com"), "WXBRIDGE_WECHAT_API_URL"},
 		"WEB-03 plain http in public":           {with(good, "WXBRIDGE_PUBLIC_URL=http://login.example.com"), "WXBRIDGE_PUBLIC_URL"},
 		"REL-14 an unknown variable":            {with(good, "WXBRIDGE_SECRETT=x"), "WXBRIDGE_SECRETT"},

@@ -193,6 +193,8 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		"/login/refused": {"GET"}, "/login/snapshot": {"GET"}, "/login/cookies-off": {"GET"}, "/logout": {"POST"},
 		"/": {"GET"}, miniLogin: {"POST"}, "/me": {"GET", "PATCH", "DELETE"}, "/me/export": {"GET"},
 		"/login/website": {"GET"}, websiteCallback: {"GET"}, "/wxbridge.js": {"GET"}, "/jssdk.js": {"GET"}, "/jssdk/config": {"GET"},
+		"/login/ticket": {"GET", "POST"}, "/miniprogram/phone": {"POST"}, "/miniprogram/profile": {"POST"},
+		"/miniprogram/webview-ticket": {"POST"}, "/login/wecom": {"GET"}, "/callback/wecom": {"GET"}, "/login/not-member": {"GET"},
 		"/.well-known/jwks.json": {"GET"}, "/healthz": {"GET"}, "/readyz": {"GET"},
 	} {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "X"} {
@@ -213,8 +215,8 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 			t.Errorf("%v", h)
 		}
 	}
-	for _, path := range []string{"/nowhere", "/login/", "/me/", "/ME", "/callback", "/callback/wecom", "/jssdk", "/jssdk/",
-		"/login/ticket", "/miniprogram/phone", "/metrics", "/debug/pprof/", "/.env",
+	for _, path := range []string{"/nowhere", "/login/", "/me/", "/ME", "/callback", "/jssdk", "/jssdk/",
+		"/metrics", "/debug/pprof/", "/.env",
 		"/wxbridge.db", "/static/", "/static/../go.mod", "/_simulator/people", "/index.html", "/.git/config", "/secret",
 		"/.well-known/openid-configuration", "/MP_verify_x.txt", "/%2e%2e/go.mod", "//evil.example/%2f..", "/login%00"} {
 		h := p.api(t, http.MethodGet, path, "", "")

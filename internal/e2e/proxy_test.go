@@ -195,7 +195,7 @@ func (s *stand) wantRefusal(t *testing.T, what string, h hop, back string) {
 
 // identityNames are the headers that the site believes, and those of other login proxies.
 func identityNames() []string {
-	return []string{"Remote-User", "Remote-Name", "X-Auth-Request-Provider", "X-Auth-Request-Openid", "X-Auth-Request-Role",
+	return []string{"Remote-User", "Remote-Name", "X-Auth-Request-Provider", "X-Auth-Request-Openid", "X-Auth-Request-Role", "X-Auth-Request-Departments",
 		"Remote-Email", "Remote-Groups", "X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Groups",
 		"X-Auth-Request-Preferred-Username", "X-Forwarded-User", "X-Remote-User"}
 }
@@ -317,7 +317,7 @@ func smuggledBesideEmpty(t *testing.T, s *stand) {
 		t.Fatalf("a guest gets %d", status)
 	}
 	s.wantNoMallory(t, "a guest")
-	for name, want := range map[string]string{"Remote-User": subject(guest), "Remote-Name": "", "X-Auth-Request-Role": ""} {
+	for name, want := range map[string]string{"Remote-User": subject(guest), "Remote-Name": "", "X-Auth-Request-Role": "", "X-Auth-Request-Departments": ""} {
 		if got := s.site.last(t).Header.Get(name); got != want {
 			t.Errorf("the site sees %s %q of a guest, want %q", name, got, want)
 		}

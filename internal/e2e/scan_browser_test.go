@@ -38,6 +38,9 @@ func TestBrowserScanToLogin(t *testing.T) {
 	}
 }
 
+// scanOnDesktops chooses the scan where there is a website app too.
+const scanOnDesktops = "WXBRIDGE_DESKTOP_LOGIN=scan"
+
 func needZbar(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("zbarimg"); err == nil {
@@ -136,7 +139,7 @@ func (tb *tab) waitVisible(selector string) {
 func part(state string) string { return `[data-when="` + state + `"]:not([hidden])` }
 
 func followerScans(t *testing.T, browser context.Context) {
-	p := startDev(t, nil)
+	p := startDev(t, nil, scanOnDesktops)
 	desk, phone := openDesktop(t, browser, p), openPhone(t, browser, p, "alice")
 	phone.visit("/login", "#register") // known from before
 	phone.tap("#register", "#logout, #allow")
@@ -190,7 +193,7 @@ func followerScans(t *testing.T, browser context.Context) {
 }
 
 func strangerScans(t *testing.T, browser context.Context) {
-	p := startDev(t, nil)
+	p := startDev(t, nil, scanOnDesktops)
 	desk, phone := openDesktop(t, browser, p), openPhone(t, browser, p, "bob")
 	desk.visit("/login", "#qr")
 	report := p.scan(t, "bob", desk.readCode())
@@ -210,7 +213,7 @@ func strangerScans(t *testing.T, browser context.Context) {
 
 // An attacker shows their own code to a victim.
 func relayedCode(t *testing.T, browser context.Context) {
-	p := startDev(t, nil)
+	p := startDev(t, nil, scanOnDesktops)
 	attacker, victim, other := openDesktop(t, browser, p), openPhone(t, browser, p, "bob"), openDesktop(t, browser, p)
 	victim.register("bob")
 	attacker.visit("/login", "#qr")
@@ -233,7 +236,7 @@ func relayedCode(t *testing.T, browser context.Context) {
 }
 
 func declinedScan(t *testing.T, browser context.Context) {
-	p := startDev(t, nil)
+	p := startDev(t, nil, scanOnDesktops)
 	desk, phone := openDesktop(t, browser, p), openPhone(t, browser, p, "bob")
 	phone.register("bob")
 	desk.visit("/login", "#qr")
@@ -259,7 +262,7 @@ func declinedScan(t *testing.T, browser context.Context) {
 }
 
 func scanWithoutCodes(t *testing.T, browser context.Context) {
-	p := startDev(t, nil)
+	p := startDev(t, nil, scanOnDesktops)
 	p.fault(t, fault{Path: "/cgi-bin/qrcode/create", ErrCode: 48001}.always())
 	desk, phone := openDesktop(t, browser, p), openPhone(t, browser, p, "bob")
 	phone.register("bob")
@@ -283,7 +286,7 @@ func devEventEnv() []string {
 // The computer waits at one process, the phone and WeChat talk to the other; the first is stopped and started again while the
 // computer waits.
 func scanOverTwoProcesses(t *testing.T, browser context.Context) {
-	one, two := startPair(t, devEventEnv()...)
+	one, two := startPair(t, append(devEventEnv(), scanOnDesktops)...)
 	desk, phone := openDesktop(t, browser, two), openPhone(t, browser, one, "bob")
 	phone.register("bob")
 	desk.visit("/login", "#qr")

@@ -105,14 +105,14 @@ func (c *Client) keep(o Options) (err error) {
 
 // check refuses what could never work.
 func (a App) check() error {
-	switch secret := a.Secret.Reveal(); {
+	switch s := a.Secret.Reveal(); {
 	case !within(a.CorpID, 64, isAlnum):
 		return fmt.Errorf("wecom: corpid %q is not 1 to 64 letters and digits", a.CorpID)
 	case !within(a.AgentID, 20, isDigit):
 		return fmt.Errorf("wecom: agentid %q is no number", a.AgentID)
-	case secret == "":
+	case s == "":
 		return fmt.Errorf("wecom: the secret of agent %s is empty", a.AgentID)
-	case len(strings.TrimSpace(secret)) != len(secret):
+	case strings.TrimSpace(s) != s:
 		return fmt.Errorf("wecom: the secret of agent %s begins or ends with white space", a.AgentID)
 	}
 	return nil

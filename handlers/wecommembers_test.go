@@ -1,0 +1,396 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"wxbridge/db"
+	"wxbridge/wechat/simulator"
+)
+
+const askedPath = "/qyapi/cgi-bin/user/get"
+
+// loggedIn is a member with a fresh cookie.
+func (b *bridge) loggedIn(person string) *browser {
+	b.t.Helper()
+	w := b.member(person)
+	w.visit("/login?return_to=/")
+	w.mustClaims()
+	return w
+}
+
+func TestWeCom_ATokenIsRenewedWhileWeComHasConfirmedTheMember(t *testing.T) {
+	b := newOffice(t)
+	w := b.loggedIn("wei")
+	first, asked := w.mustClaims(), b.calls(askedPath)
+	b.clock.Advance(tokenTTL * 3 / 4)
+	w.get("/", "Accept", "text/html")
+	second := w.mustClaims()
+	if !second.IssuedAt.After(first.IssuedAt) || second.SessionID != first.SessionID || second.Departments != "2,3" {
+		t.Errorf("renewed to %+v", second)
+	}
+	if n := b.calls(askedPath) - asked; n != 0 {
+		t.Errorf("asked %d times about a member confirmed within a token's life", n)
+	}
+	b.clock.Advance(tokenTTL * 3 / 4)
+	for range 3 {
+		w.get("/", "Accept", "text/html")
+	}
+	if third := w.mustClaims(); !third.IssuedAt.After(second.IssuedAt) {
+		t.Error("not renewed after WeCom was asked")
+	}
+	if n := b.calls(askedPath) - asked; n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+}
+
+func TestWeCom_ARenewedTokenHasTheDepartmentsOfToday(t *testing.T) {
+	b := newOffice(t)
+	w := b.loggedIn("wei")
+	report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "change_contact", Change: "update_user", OnlyTell: true})
+	must(t, err)
+	if !report.Delivered {
+		t.Fatalf("%+v", report)
+	}
+	asked := b.calls(askedPath)
+	b.clock.Advance(tokenTTL * 3 / 4)
+	w.get("/", "Accept", "text/html")
+	if n := b.calls(askedPath) - asked; n != 1 {
+		t.Errorf("asked %d times after WeCom had said that something changed", n)
+	}
+	if claims := w.mustClaims(); claims.Departments != "2,3" {
+		t.Errorf("claims %+v", claims)
+	}
+}
+
+// Without callbacks a leaver is found out at a renewal.
+func TestWeCom_WhoLeavesUnheardIsOutAtTheNextQuestion(t *testing.T) {
+	for _, status := range []string{"disabled", "left", "deleted", "invisible"} {
+		for _, path := range []string{"/", "/me", "/auth/verify"} {
+			t.Run(status+path, func(t *testing.T) {
+				b := newOffice(t)
+				w := b.loggedIn("wei")
+				change := simulator.MemberChange{Status: status, Quiet: true}
+				if status == "invisible" {
+					no := false
+					change = simulator.MemberChange{Visible: &no, Quiet: true}
+				}
+				b.changeMember("wei", change)
+				b.clock.Advance(tokenTTL * 3 / 4)
+				w.get(path)
+				token := w.cookie("wxbridge_token") // renewed: the member was confirmed at the login
+				b.clock.Advance(tokenTTL * 3 / 4)
+				if b.askAPI(token) != http.StatusOK {
+					t.Fatal("the token is over before anybody was asked")
+				}
+				w.eventually(path, func() bool { return b.askAPI(token) == http.StatusUnauthorized })
+				if p := w.get("/me"); p.StatusCode != http.StatusUnauthorized {
+					t.Errorf("the cookie still passes: %d", p.StatusCode)
+				}
+				if p := w.visit("/login"); p.Request.URL.Path != "/login/not-member" {
+					t.Errorf("the silent login ends at %s", p.Request.URL)
+				}
+				if !strings.Contains(b.log.String(), "member.revoked") {
+					t.Error("LOG-03 nobody is told")
+				}
+			})
+		}
+	}
+}
+
+// eventually goes to a path until ok holds.
+func (w *browser) eventually(path string, ok func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		w.get(path)
+		if ok() {
+			return
+		}
+	}
+	w.t.Fatal("it never happens")
+}
+
+// askAPI sends a token as an API's client does.
+func (b *bridge) askAPI(token string) int {
+	b.t.Helper()
+	return b.browser("").get("/me", "Authorization", "Bearer "+token).StatusCode
+}
+
+// WeCom out of reach is no confirmation, and holds nobody up: the token runs to its end.
+func TestWeCom_WithoutAnAnswerTheTokenRunsOut(t *testing.T) {
+	for _, fault := range []string{`"errcode":-1`, `"mode":"reset"`, `"mode":"html502"`, `"errcode":60020`, `"errcode":45009`, `"latency_ms":3000`} {
+		t.Run(fault, func(t *testing.T) {
+			b := newOffice(t)
+			w := b.loggedIn("wei")
+			first := w.mustClaims()
+			b.clock.Advance(tokenTTL * 3 / 4)
+			w.get("/", "Accept", "text/html") // renewed: confirmed at the login
+			second := w.mustClaims()
+			b.fault(`{"path":"` + askedPath + `",` + fault + `,"times":0}`)
+			b.clock.Advance(tokenTTL * 3 / 4)
+			for _, path := range []string{"/auth/verify", "/", "/me"} {
+				start := time.Now()
+				p := w.get(path)
+				if took := time.Since(start); p.StatusCode != http.StatusOK || took > 3*time.Second || path == "/auth/verify" && took > time.Second {
+					t.Errorf("%s: %d after %v", path, p.StatusCode, took)
+				}
+			}
+			if now := w.mustClaims(); !now.ExpiresAt.Equal(second.ExpiresAt) || !second.ExpiresAt.After(first.ExpiresAt) {
+				t.Errorf("expires at %v, was %v", now.ExpiresAt, second.ExpiresAt)
+			}
+			if p := w.do("PATCH", "/me", `{"nickname":"x"}`, "Content-Type", "application/json", "Origin", b.url); p.StatusCode != http.StatusOK {
+				t.Errorf("PATCH /me: %d %s", p.StatusCode, p.body)
+			}
+			b.clock.Advance(tokenTTL / 2)
+			if p := w.get("/me"); p.StatusCode != http.StatusUnauthorized {
+				t.Errorf("after its end: %d", p.StatusCode)
+			}
+		})
+	}
+}
+
+func TestWeCom_OneQuestionAboutAMemberAtATime(t *testing.T) {
+	b := newOffice(t)
+	w := b.loggedIn("wei")
+	b.clock.Advance(tokenTTL * 3 / 4)
+	w.get("/", "Accept", "text/html")
+	b.clock.Advance(tokenTTL * 3 / 4)
+	b.fault(`{"path":"` + askedPath + `","latency_ms":300,"times":0}`)
+	asked := b.calls(askedPath)
+	cookie := "wxbridge_token=" + w.cookie("wxbridge_token")
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if p := b.browser("").get("/me", "Cookie", cookie); p.StatusCode != http.StatusOK {
+				t.Errorf("%d %s", p.StatusCode, p.body)
+			}
+		})
+	}
+	all.Wait()
+	if n := b.calls(askedPath) - asked; n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+func TestWeCom_AnEventThatSomebodyIsGoneRevokesAtOnce(t *testing.T) {
+	for name, event := range map[string]simulator.WeComEvent{
+		"unsubscribe": {Name: "unsubscribe"},
+		"deleted":     {Name: "change_contact", Change: "delete_user"},
+		"disabled":    {Name: "change_contact", Change: "update_user", Fields: map[string]string{"Status": "2"}, OnlyTell: true},
+		"left":        {Name: "change_contact", Change: "update_user", Fields: map[string]string{"Status": "5"}, OnlyTell: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newOffice(t)
+			w, other := b.loggedIn("wei"), b.loggedIn("member-other")
+			token := w.cookie("wxbridge_token")
+			report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", event)
+			must(t, err)
+			if !report.Delivered {
+				t.Fatalf("%+v", report)
+			}
+			if status := b.askAPI(token); status != http.StatusUnauthorized {
+				t.Errorf("the token still passes: %d", status)
+			}
+			if p := w.get("/auth/verify"); p.StatusCode != http.StatusUnauthorized {
+				t.Errorf("the cookie still passes: %d", p.StatusCode)
+			}
+			if p := other.get("/me"); p.StatusCode != http.StatusOK {
+				t.Errorf("somebody else's: %d", p.StatusCode)
+			}
+			if !strings.Contains(b.log.String(), `"event":"member.revoked"`) {
+				t.Error("LOG-03 nobody is told")
+			}
+		})
+	}
+}
+
+// What the admin does in the console is enough: WeCom tells the app.
+func TestWeCom_DisabledInTheConsole(t *testing.T) {
+	b := newOffice(t)
+	w := b.loggedIn("wei")
+	if report := b.changeMember("wei", simulator.MemberChange{Status: "disabled"}); len(report.Events) == 0 || !report.Events[0].Delivered {
+		t.Fatalf("%+v", report)
+	}
+	if p := w.get("/me"); p.StatusCode != http.StatusUnauthorized {
+		t.Errorf("%d", p.StatusCode)
+	}
+	if p := w.visit("/login"); p.Request.URL.Path != "/login/not-member" {
+		t.Errorf("the login ends at %s", p.Request.URL)
+	}
+	b.changeMember("wei", simulator.MemberChange{Status: "active"})
+	b.clock.Advance(3 * time.Second)
+	if w.visit("/login?return_to=/"); w.mustClaims().OpenID != "wei" {
+		t.Error("does not come back")
+	}
+}
+
+func TestWeCom_ARenamedMemberStaysTheFan(t *testing.T) {
+	b := newOffice(t)
+	w := b.loggedIn("wei")
+	fan := w.mustClaims().Subject
+	report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "change_contact", Change: "update_user", NewUserID: "WeiXiaoMing"})
+	must(t, err)
+	if !report.Delivered {
+		t.Fatalf("%+v", report)
+	}
+	if p := w.get("/me"); p.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the old name still passes: %d", p.StatusCode)
+	}
+	b.clock.Advance(3 * time.Second)
+	w.visit("/login?return_to=/")
+	if claims := w.mustClaims(); claims.Subject != fan || claims.OpenID != "weixiaoming" {
+		t.Errorf("claims %+v", claims)
+	}
+}
+
+func TestWeCom_SubscribeIsKeptAndToldToBackends(t *testing.T) {
+	b := newOffice(t)
+	must(t, b.store.SetEndpoints(t.Context(), []db.Endpoint{{Name: "shop", Events: []string{"wecom.*"}}}))
+	b.loggedIn("wei")
+	for _, name := range []string{"subscribe", "enter_agent"} {
+		report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: name, Copies: 2})
+		must(t, err)
+		if !report.Delivered || report.Reply != nil && report.Reply.Problem != "" {
+			t.Fatalf("%+v", report)
+		}
+	}
+	_, identity, err := b.store.FanByIdentity(t.Context(), "wecom", b.corp.AppID, "wei")
+	must(t, err)
+	if identity.Subscribed == nil || !*identity.Subscribed {
+		t.Error("not kept")
+	}
+	told := b.deliveries("shop")
+	if len(told) != 2 || told[0].Type != "wecom.subscribe" || told[1].Type != "wecom.enter_agent" {
+		t.Fatalf("told %v", told)
+	}
+	for _, want := range []string{`"provider":"wecom"`, `"openid":"wei"`, `"app":"default"`, `"encrypted":true`, fmt.Sprintf(`"agent_id":"%d"`, b.corp.AgentID), `"fan":{"id":`} {
+		if !strings.Contains(string(told[0].Data), want) {
+			t.Errorf("no %s in %s", want, told[0].Data)
+		}
+	}
+}
+
+// deliveries are all that a backend is to be told, in order.
+func (b *bridge) deliveries(endpoint string) (told []db.Delivery) {
+	b.t.Helper()
+	ctx := b.t.Context()
+	for {
+		for n := 1; n > 0; {
+			var err error
+			n, err = b.store.FanOut(ctx)
+			must(b.t, err)
+		}
+		due, err := b.store.ClaimDeliveries(ctx, endpoint, 10, time.Minute)
+		must(b.t, err)
+		if len(due) == 0 {
+			return told
+		}
+		for _, d := range due {
+			must(b.t, b.store.Delivered(ctx, d.Receipt))
+		}
+		told = append(told, due...)
+	}
+}
+
+func TestWeCom_TheConsoleVerifiesTheAddressWithinASecond(t *testing.T) {
+	b := newOffice(t)
+	report, err := b.sim.VerifyWeComCallback(t.Context(), b.corp.AppID, 0)
+	must(t, err)
+	if !report.Verified {
+		t.Fatalf("%+v", report)
+	}
+	for name, query := range map[string]string{
+		"WX-10 garbage":      "?msg_signature=0&timestamp=1&nonce=2&echostr=%00garbage",
+		"WX-10 no signature": "?timestamp=1&nonce=2&echostr=abc",
+		"WX-10 twice":        "?msg_signature=a&msg_signature=b&timestamp=1&nonce=2&echostr=abc",
+		"nothing":            "",
+	} {
+		if p := b.browser("").get("/events/wecom" + query); p.StatusCode != http.StatusForbidden && p.StatusCode != http.StatusBadRequest || p.body == "abc" {
+			t.Errorf("%s: %d %q", name, p.StatusCode, p.body)
+		}
+	}
+	if p := b.browser("").get("/events/wecom?app=nobody"); p.StatusCode != http.StatusNotFound {
+		t.Errorf("an app that is not there: %d", p.StatusCode)
+	}
+}
+
+// WX-10, WX-12: forged, replayed and misdirected pushes change nothing.
+func TestWeCom_PushesThatAreNotWeComs(t *testing.T) {
+	for _, wrong := range []string{"signature", "receiveid", "key", "timestamp"} {
+		t.Run(wrong, func(t *testing.T) {
+			b := newOffice(t)
+			w := b.loggedIn("wei")
+			report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "unsubscribe", Wrong: wrong, OnlyTell: true})
+			must(t, err)
+			if report.Delivered || report.Attempts[0].Status != http.StatusForbidden {
+				t.Errorf("%+v", report.Attempts)
+			}
+			if p := w.get("/me"); p.StatusCode != http.StatusOK {
+				t.Errorf("it revoked: %d", p.StatusCode)
+			}
+		})
+	}
+	b := newOffice(t)
+	for name, body := range map[string]string{
+		"plain":   `<xml><ToUserName>x</ToUserName><FromUserName>wei</FromUserName><MsgType>event</MsgType><Event>unsubscribe</Event></xml>`,
+		"garbage": "\x00\x01", "empty": "",
+	} {
+		p := b.browser("").do("POST", "/events/wecom?"+url.Values{"msg_signature": {strings.Repeat("0", 40)}, "timestamp": {fmt.Sprint(b.clock.Now().Unix())},
+			"nonce": {"1"}}.Encode(), body)
+		if p.StatusCode != http.StatusForbidden && p.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", name, p.StatusCode, p.body)
+		}
+	}
+}
+
+func TestWeCom_ARepeatOfAPushIsTakenOnce(t *testing.T) {
+	b := newOffice(t)
+	w := b.loggedIn("wei")
+	report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "unsubscribe", Copies: 3, OnlyTell: true})
+	must(t, err)
+	if !report.Delivered || strings.Count(b.log.String(), `"event":"member.revoked"`) != 1 {
+		t.Errorf("%+v", report)
+	}
+	if p := w.get("/me"); p.StatusCode != http.StatusUnauthorized {
+		t.Errorf("%d", p.StatusCode)
+	}
+}
+
+// An operator who links a member with a WeChat fan changes nothing about when the member's tokens are renewed.
+func TestWeCom_LinkedAndParted(t *testing.T) {
+	b := newOffice(t)
+	phone, work := b.browser("wei"), b.loggedIn("wei")
+	phone.register()
+	older, younger := work.mustClaims().Subject, phone.mustClaims().Subject
+	until := b.clock.Now().Add(tokenTTL)
+	_, err := b.store.LinkFans(t.Context(), younger, older, until)
+	must(t, err)
+	b.clock.Advance(3 * time.Second)
+	for _, w := range []*browser{phone, work} {
+		w.visit("/login?return_to=/&prompt=login")
+		if sub := w.mustClaims().Subject; sub != older {
+			t.Errorf("linked, but %s logs in, want %s", sub, older)
+		}
+	}
+	_, err = b.store.Unlink(t.Context(), younger, until)
+	must(t, err)
+	for name, w := range map[string]*browser{"phone": phone, "work": work} {
+		token := w.cookie("wxbridge_token")
+		if claims, err := b.verifier.Verify(t.Context(), token); err == nil {
+			if revoked, err := b.store.Revoked(t.Context(), claims.SessionID, claims.Subject, claims.IssuedAt); err != nil || !revoked {
+				t.Errorf("%s: a token of the time together is not revoked: %v", name, err)
+			}
+		}
+	}
+	b.clock.Advance(3 * time.Second)
+	phone.visit("/login?return_to=/&prompt=login")
+	work.visit("/login?return_to=/&prompt=login")
+	if a, c := phone.mustClaims().Subject, work.mustClaims().Subject; a != younger || c != older {
+		t.Errorf("parted, %s and %s log in, want %s and %s", a, c, younger, older)
+	}
+}
