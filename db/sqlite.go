@@ -117,7 +117,7 @@ func createPrivate(path string) error {
 const pageSize = 2048
 
 // setPageSize settles the size of an empty file's pages, which stays. Another
-// process may have been faster; then the file has SQLite's size, and works.
+// process may be faster or in the way; then the file has SQLite's size, and works.
 func setPageSize(path string) error {
 	conn, err := (&sqlite3.SQLiteDriver{}).Open("file:" + (&url.URL{Path: path}).EscapedPath() + "?_busy_timeout=" +
 		fmt.Sprint(busyTimeout.Milliseconds()))
@@ -125,6 +125,10 @@ func setPageSize(path string) error {
 		return storeError(err)
 	}
 	_, err = conn.(*sqlite3.SQLiteConn).Exec(fmt.Sprintf("PRAGMA page_size = %d; PRAGMA journal_mode = WAL", pageSize), nil)
+	var refused sqlite3.Error
+	if errors.As(err, &refused) && refused.Code == sqlite3.ErrBusy {
+		err = nil
+	}
 	return errors.Join(storeError(err), conn.Close())
 }
 

@@ -145,7 +145,7 @@ func TestWeCom_LoginPicksWeComByItsBrowser(t *testing.T) {
 }
 
 func TestWeCom_AloneIsWhatADesktopGets(t *testing.T) {
-	b := newOffice(t, func(cfg *handlers.Config) { cfg.Dev, cfg.OfficialAccounts = false, nil })
+	b := newOffice(t, withoutWebsites, func(cfg *handlers.Config) { cfg.Dev, cfg.OfficialAccounts = false, nil })
 	w := b.browser("wei")
 	w.agent = desktopAgent
 	if to, err := w.get("/login").Location(); err != nil || !strings.HasSuffix(to.Path, "/sso/login") {
