@@ -38,7 +38,7 @@ func (s *Server) loginDesktop(c *gin.Context, request loginRequest) error {
 func (s *Server) desktopChoice(r *http.Request, app string) DesktopLogin {
 	account, err := s.officialAccount(app)
 	switch {
-	case err == nil && isPhone(r.UserAgent()):
+	case err == nil && s.onAPhone(r):
 		return DesktopQRCode
 	case s.hasWebsite(app):
 		return DesktopWebsite
@@ -46,6 +46,14 @@ func (s *Server) desktopChoice(r *http.Request, app string) DesktopLogin {
 		return DesktopScan
 	}
 	return DesktopQRCode
+}
+
+// onAPhone is whether the browser is a phone's. Under dev a phone may play a desktop.
+func (s *Server) onAPhone(r *http.Request) bool {
+	if cookie, err := r.Cookie(simulatorBrowser); s.cfg.Dev && err == nil && cookie.Value == "desktop" {
+		return false
+	}
+	return isPhone(r.UserAgent())
 }
 
 func (s *Server) hasWebsite(app string) bool {

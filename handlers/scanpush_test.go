@@ -298,7 +298,7 @@ func TestDesktopLoginChoosesByConfiguration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newWebsiteBridge(t, append([]func(*handlers.Config){func(c *handlers.Config) {
-				site, c.Websites = c.Websites[0], nil
+				site, c.Websites, c.Dev = c.Websites[0], nil, false
 			}}, c.change...)...)
 			phone := b.computer()
 			phone.agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1"

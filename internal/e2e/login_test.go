@@ -211,7 +211,8 @@ func TestScopeAndAppParameters(t *testing.T) {
 		"/login?app=wx0000000000000000":            http.StatusBadRequest,
 		"/login?app=" + p.mini.AppID:               http.StatusBadRequest,
 		"/login/website":                           http.StatusFound,
-		"/login/wecom":                             http.StatusNotFound,
+		"/login/wecom":                             http.StatusFound,
+		"/login/wecom?app=" + p.mini.AppID:         http.StatusBadRequest,
 		"/login/official-account?scope=userinfo":   http.StatusFound,
 		"/login?scope=base&scope=userinfo":         http.StatusBadRequest,
 		"/login?prompt=login&prompt=login":         http.StatusBadRequest,
@@ -262,12 +263,12 @@ func TestWhereToOpenTheLink(t *testing.T) {
 			t.Errorf("the page does not show the login address: %s", page)
 		}
 	})
-	t.Run("WeCom is not configured", func(t *testing.T) {
+	t.Run("WeCom's browser gets WeCom's page", func(t *testing.T) {
 		member := p.phone("wei")
 		member.header.Set("User-Agent", wechatAgent+" wxwork/4.1.22 MicroMessenger/7.0.1")
-		h := member.once(t, "/login")
-		if h.status != http.StatusBadRequest || !isHTML(h) {
-			t.Errorf("%v: want a 400 page", h)
+		to := member.once(t, "/login").next()
+		if q := to.Query(); to.Path != "/connect/oauth2/authorize" || !strings.HasPrefix(q.Get("appid"), "ww") {
+			t.Errorf("/login leads to %s", to)
 		}
 	})
 	t.Run("serve tells browsers apart by User-Agent alone", func(t *testing.T) {
