@@ -417,13 +417,13 @@ func TestWeCom_AgentOfAnotherCorp(t *testing.T) {
 	}
 }
 
-// 500 first logins at once ask for one token.
+// First logins that come at once ask for one token.
 func TestWeCom_AThunderingHerdFetchesOneToken(t *testing.T) {
 	b := newOffice(t)
 	var all sync.WaitGroup
 	gate := make(chan struct{})
 	var failed sync.Map
-	backs := make([]*browser, 500)
+	backs := make([]*browser, herd)
 	links := make([]string, len(backs))
 	for i := range backs {
 		backs[i] = b.member(fmt.Sprintf("member-%d", i))
