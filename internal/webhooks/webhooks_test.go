@@ -139,7 +139,7 @@ func newStand(t *testing.T, handler http.Handler, now func() time.Time, change f
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	endpoints, _, err := webhooks.Parse(fmt.Appendf(nil, "endpoints:\n  - {name: shop, url: '%s/in?key=hidden', secret: %s, secret_previous: %s, events: [login], replier: true}\n",
+	endpoints, _, err := webhooks.Parse(fmt.Appendf(nil, "endpoints:\n  - {name: shop, url: '%s/in?key=hidden', secret: %s, secret_previous: %s, events: [login, official_account.message], replier: true}\n",
 		server.URL, secret("new"), secret("old")), known, noFiles)
 	if err != nil {
 		t.Fatal(err)
