@@ -34,6 +34,7 @@ var outboxTests = []test{
 			"registered": true, "status": "active"})
 		f.same("account", told[0].data["identity"], map[string]any{"provider": "official_account", "appid": "wx00000000000000aa",
 			"openid": "oAlice", "unionid": "uAlice"})
+		f.same("account of a login that says less", told[2].data["identity"], told[0].data["identity"])
 		f.same("created", []any{told[1].data["created"], told[2].data["created"]}, []any{true, false})
 		f.same("changed", told[3].data["changed"], []any{"nickname"})
 		f.same("linked", told[5].data["changed"], []any{"identities"})
