@@ -172,6 +172,14 @@ func (q outboxQueue) Hasten(ctx context.Context, endpoint string) (int, error) {
 	return q.store.Hasten(ctx, endpoint)
 }
 
+func (q outboxQueue) Rest(ctx context.Context, endpoint string, until time.Time) error {
+	return q.store.Rest(ctx, endpoint, until)
+}
+
+func (q outboxQueue) Resting(ctx context.Context, endpoint string) (time.Time, error) {
+	return q.store.Resting(ctx, endpoint)
+}
+
 func (q outboxQueue) Disable(ctx context.Context, endpoint string) error {
 	return q.store.DisableEndpoint(ctx, endpoint)
 }

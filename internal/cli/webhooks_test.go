@@ -117,7 +117,7 @@ func TestWebhooksListAndRetry(t *testing.T) {
 
 	got := run(t, nil, "webhooks", "list", "--data", data)
 	lines := strings.Split(strings.TrimSpace(got.stdout), "\n")
-	if len(lines) != 3 || strings.Join(strings.Fields(lines[1])[:4], " ") != "crm active 1 0" || strings.Join(strings.Fields(lines[2])[:4], " ") != "shop active 2 2" {
+	if len(lines) != 3 || strings.Join(strings.Fields(lines[1])[:5], " ") != "crm active 1 0 0" || strings.Join(strings.Fields(lines[2])[:5], " ") != "shop failing 2 0 2" {
 		t.Errorf("list:\n%s%s", got.stdout, got.stderr)
 	}
 	got = run(t, nil, "webhooks", "list", "shop", "--data", data)
@@ -141,13 +141,22 @@ func TestWebhooksListAndRetry(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"retry", "shop", "evt_A"}, 0, "shop: 1 event to be sent again"},
-		{[]string{"retry", "shop", "evt_A"}, 1, "has no event evt_A that was given up"},
+		{[]string{"retry", "shop", "evt_A"}, 0, "shop: 1 event to be sent now: 0 that waited, 1 that had been given up"},
+		{[]string{"retry", "shop", "evt_A"}, 0, "shop: 1 event to be sent now: 1 that waited, 0 that had been given up"},
+		{[]string{"retry", "shop", "evt_Z"}, 1, "has no event evt_Z that waits or was given up"},
 		{[]string{"retry", "nobody"}, 1, "there is no endpoint nobody"},
 		{[]string{"list", "nobody"}, 1, "there is no endpoint nobody"},
 		{[]string{"list", "shop", "--limit", "0"}, 1, "--limit lies between"},
 		{[]string{"retry", "shop", "--json"}, 0, `"retried": 1`},
-		{[]string{"retry", "shop"}, 0, "shop: 0 events to be sent again"},
+		{[]string{"retry", "shop"}, 0, "shop: 4 events to be sent now: 4 that waited, 0 that had been given up"},
+		{[]string{"drop", "nobody"}, 1, "there is no endpoint nobody"},
+		{[]string{"drop", "shop", "evt_Z"}, 1, "has no event evt_Z that waits or was given up"},
+		{[]string{"drop", "shop", "--before", "yesterday"}, 1, "--before is neither a time"},
+		{[]string{"drop", "shop", "--before", "1h"}, 0, "shop: 0 events dropped"},
+		{[]string{"drop", "shop", "evt_B"}, 0, "shop: 1 event dropped, never to be sent: 1 that waited, 0 that had been given up"},
+		{[]string{"drop", "shop", "--before", "2999-01-01T00:00:00Z", "--json"}, 0, `"waiting": 3`},
+		{[]string{"drop", "shop"}, 0, "shop: 0 events dropped"},
+		{[]string{"list"}, 0, "crm       active   1        0         0       "},
 	} {
 		got := run(t, nil, append(append([]string{"webhooks"}, row.args...), "--data", data)...)
 		if got.code != row.code || !strings.Contains(got.stdout+got.stderr, row.says) {
