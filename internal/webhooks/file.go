@@ -90,7 +90,11 @@ type fileParser struct {
 func (p *fileParser) add(i item) {
 	e := Endpoint{Name: p.name(i), URL: p.url(i), Secrets: p.secrets(i)}
 	before := len(p.faults)
-	e.Events, e.AppIDs, e.Replier = p.events(i), p.apps(i), p.yes(i, "replier")
+	e.Events, e.Replier = p.events(i), p.yes(i, "replier")
+	if e.Replier && len(p.faults) == before && !slices.ContainsFunc(e.Events, p.isAnswered) {
+		p.fault(i.lineOf("replier"), "replier is true, but events has nothing that people are shown a reply to; such are %s", strings.Join(p.known.Answered, ", "))
+	}
+	e.AppIDs = p.apps(i)
 	e.Replier = e.Replier && len(p.faults) == before // else nobody knows for whom
 	p.compare(i, e)
 	p.endpoints, p.lines = append(p.endpoints, e), append(p.lines, i.line)
@@ -273,12 +277,11 @@ func (p *fileParser) apps(i item) (ids []string) {
 	return ids
 }
 
-// compare finds what an endpoint must not share with those before it, and a replier that never could reply.
+// isAnswered reports whether the pattern fits something that people are shown a reply to.
+func (p *fileParser) isAnswered(pattern string) bool { return fitsOne(pattern, p.known.Answered) }
+
+// compare finds what an endpoint must not share with those before it.
 func (p *fileParser) compare(i item, e Endpoint) {
-	answers := func(pattern string) bool { return fitsOne(pattern, p.known.Answered) }
-	if e.Replier && !slices.ContainsFunc(e.Events, answers) {
-		p.fault(i.lineOf("replier"), "replier is true, but events has nothing that people are shown a reply to; such are %s", strings.Join(p.known.Answered, ", "))
-	}
 	for n, other := range p.endpoints {
 		if e.Name != "" && other.Name == e.Name {
 			p.fault(i.lineOf("name"), "name is already that of the endpoint on line %d", p.lines[n])

@@ -131,7 +131,7 @@ func TestREL14_EveryFaultHasItsLineAndQuotesNothing(t *testing.T) {
 		"two who answer": {"endpoints:\n  - {name: a, url: 'https://a.example.com/', secret: " + secret("a") + ", events: ['*'], replier: true, apps: [default]}\n" +
 			"  - {name: b, url: 'https://b.example.com/', secret: " + secret("b") + ", events: [official_account.message], replier: true, apps: [wx00000000000000aa]}\n",
 			[]string{"3: replier: the endpoint on line 2 answers for the same app already"}},
-		"a replier that never hears": {other("replier: true"), []string{"3: replier is true, but events has nothing that people are shown a reply to; such are official_account.message"}},
+		"a replier that never hears": {other("replier: true, apps: [nobody]"), []string{"3: replier is true, but events has nothing that people are shown a reply to; such are official_account.message", "3: entry 1 of apps is no"}},
 		"each on its field's line": {"endpoints:\n  - url: http://a.example.com/\n    name: a b\n    secret: " + plain + "\n    events:\n      - login\n      - logins\n      - {}\n    pass: x\n    replier: maybe\n    apps:\n      nobody\n",
 			[]string{"2: url is http", "3: name is not", "4: secret does not begin with whsec_; make one with", "7: entry 2 of events fits", "8: entry 3 of events is not one text",
 				"9: there is a field pass", "10: replier is neither", "11: apps is not a list"}},
