@@ -166,7 +166,10 @@ func (tx *transaction) applyPush(p Push, now time.Time) (PushResult, error) {
 			return PushResult{}, err
 		}
 	}
-	return result, tx.tellPush(p, result.FanID, now)
+	if err := tx.tellPush(p, result.FanID, now); err != nil || len(result.Erased) == 0 {
+		return result, err
+	}
+	return result, tx.tellErased(result.Erased, now) // the last that is ever told of the fan
 }
 
 func (tx *transaction) applyEffect(p Push, fanID string, now time.Time) (result PushResult, err error) {
@@ -179,7 +182,7 @@ func (tx *transaction) applyEffect(p Push, fanID string, now time.Time) (result 
 	case PushProfileWithdrawn:
 		result.Changed, err = tx.withdrawProfile(p, fanID, now)
 	case PushAccountClosed:
-		result.Erased, err = tx.eraseFan(fanID, p.RevokeUntil, p.RevokeUntil, now)
+		result.Erased, err = tx.forgetFan(fanID, p.RevokeUntil, p.RevokeUntil)
 		result.Changed = true
 	case PushMemberGone:
 		return tx.memberGone(p, fanID, now)

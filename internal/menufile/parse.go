@@ -59,11 +59,15 @@ func (r *reader) root(text []byte) ast.Node {
 	}
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		line := 0
-		if at, ok := errors.AsType[yaml.Error](err); ok && at.GetToken() != nil && at.GetToken().Position != nil {
-			line = at.GetToken().Position.Line
+		line, reason := 0, ""
+		if at, ok := errors.AsType[yaml.Error](err); ok {
+			if t := at.GetToken(); t != nil && t.Position != nil {
+				line = t.Position.Line
+			}
+			reason, _, _ = strings.Cut(at.GetMessage(), `"`) // what stands in quotes is the file's
+			reason = ": " + strings.TrimSpace(reason)
 		}
-		r.fault(line, "is not YAML")
+		r.fault(line, "is not YAML%s", reason)
 		return nil
 	}
 	if len(file.Docs) > 1 {
