@@ -186,6 +186,23 @@ func TestWeCom_WhoMayNotComeInMeetsAKindPage(t *testing.T) {
 	}
 }
 
+func TestWX09_GuestsEndWhereTheyAreWelcomeNoMore(t *testing.T) {
+	var apps []handlers.WeComApp
+	b := newOffice(t, guests, func(cfg *handlers.Config) { apps = cfg.WeCom })
+	w := b.member("guest")
+	w.visit("/login?return_to=/")
+	before := w.mustClaims()
+	apps[0].Guests = false // as after a restart with other settings
+	b.clock.Advance(tokenTTL * 3 / 4)
+	w.get("/", "Accept", "text/html")
+	if after, in := w.claims(); in && after.IssuedAt.After(before.IssuedAt) {
+		t.Error("a guest's token is renewed where no guests are welcome")
+	}
+	if p := w.visit("/login?return_to=/"); p.Request.URL.Path != "/login/not-member" {
+		t.Errorf("the guest is logged in at %s", p.Request.URL)
+	}
+}
+
 func TestWeCom_GuestsWhereTheyAreWelcome(t *testing.T) {
 	b := newOffice(t, guests)
 	for _, person := range []string{"guest", "ke", "lian"} {
