@@ -526,8 +526,8 @@ func TestWeCom_MiniProgram(t *testing.T) {
 	}
 	_, identity, err := b.store.FanByIdentity(t.Context(), "wecom", b.corp.AppID, "wei")
 	must(t, err)
-	if len(identity.SessionKeySealed) == 0 || strings.Contains(p.body, "session_key") {
-		t.Error("the session key is not kept, or not kept back")
+	if len(identity.SessionKeySealed) != 0 || strings.Contains(p.body, "session_key") {
+		t.Error("WX-03 the session key, which nothing here needs, is kept, or not kept back")
 	}
 	before := b.calls("/qyapi/cgi-bin/miniprogram/jscode2session")
 	if p := b.wecomMini(code, b.corp.AppID); p.errorOf(t).Error != "invalid_grant" || b.calls("/qyapi/cgi-bin/miniprogram/jscode2session") != before {
