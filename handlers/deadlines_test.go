@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"wxbridge/handlers"
 	"wxbridge/wechat"
+	"wxbridge/wechat/wecom"
 )
 
 // heldTokens is a store of app tokens in which a process that hangs holds every lock.
@@ -41,6 +43,28 @@ func withHeldTokens(t *testing.T) func(*handlers.Config) {
 		program.Tokens = tokens(program.Client.AppID())
 		c.CheckNicknames = true
 	}
+}
+
+// The wait for an avatar does not cost the login that a slow WeCom has granted.
+func TestREL12_ASlowAvatarIsNo5xx(t *testing.T) {
+	t.Parallel()
+	var office []handlers.WeComApp
+	b := newOffice(t, func(c *handlers.Config) { c.WeCom[0].Private, office = true, c.WeCom })
+	api := b.wecomAPI()
+	api.CallTimeout = 0 // what it is by itself
+	client, err := wecom.New(api, wecom.App{CorpID: b.corp.AppID, AgentID: strconv.Itoa(b.corp.AgentID), Secret: wechat.Secret(b.corp.Secret)}, wecom.Options{})
+	must(t, err)
+	office[0].Client = client
+	for _, path := range []string{"auth/getuserinfo", "user/get", "auth/getuserdetail"} { // each call is within its limit, all three are not
+		b.fault(`{"path":"/qyapi/cgi-bin/` + path + `","latency_ms":3700,"times":0}`)
+	}
+	begun := time.Now()
+	w := b.member("wei")
+	p := w.visit("/login?return_to=/")
+	if took := time.Since(begun); p.StatusCode >= 500 || took > 10*time.Second {
+		t.Fatalf("%d after %v: %s", p.StatusCode, took.Round(100*time.Millisecond), p.body)
+	}
+	w.mustClaims()
 }
 
 // Whatever needs an app token gives up in time where another process has the lock and hangs.
