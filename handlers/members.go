@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"wxbridge/db"
@@ -27,7 +26,7 @@ const maxMemberWait = 2 * time.Second
 // confirmMember lets a session be renewed whose member WeCom has confirmed lately, and takes over the departments. Else WeCom
 // is asked, once at a time about each member.
 func (s *Server) confirmMember(ctx context.Context, n *session) error {
-	if strings.HasPrefix(n.openID, guestMark) {
+	if isCorpGuest(n.provider, n.openID) {
 		return s.confirmGuest(n.appID)
 	}
 	for asked := false; ; asked = true {

@@ -84,6 +84,10 @@ func (e wecomEntrance) land(ctx context.Context, _ flow, code string) (landing, 
 // guestMark begins the openid of everybody who is no member, so that none of them is ever taken for one: no userid has it.
 const guestMark = "guest~"
 
+func isCorpGuest(provider, openID string) bool {
+	return provider == db.ProviderWeCom && strings.HasPrefix(openID, guestMark)
+}
+
 // guestLogin is the login of somebody who is not of the corp: known by an id alone.
 func (s *Server) guestLogin(app WeComApp, v wecom.Visitor) db.Login {
 	id := v.OpenID

@@ -186,6 +186,23 @@ func TestWeCom_WhoMayNotComeInMeetsAKindPage(t *testing.T) {
 	}
 }
 
+// Who protects a site with provider=wecom means members.
+func TestWX09_AGuestOfACorpIsNoneWhereItsMembersAreAskedFor(t *testing.T) {
+	b := newOffice(t, guests)
+	for person, want := range map[string]int{"wei": http.StatusOK, "guest": http.StatusForbidden, "ke": http.StatusForbidden} {
+		w := b.member(person)
+		w.visit("/login?return_to=/")
+		token := w.cookie("wxbridge_token")
+		for range 2 { // a token that is known takes a short cut
+			for query, want := range map[string]int{"?provider=wecom": want, "?provider=official_account,wecom&redirect=1": want, "": http.StatusOK} {
+				if p := b.browser("").get("/auth/verify"+query, "Authorization", "Bearer "+token); p.StatusCode != want {
+					t.Errorf("%s passes %q with %d, want %d", person, query, p.StatusCode, want)
+				}
+			}
+		}
+	}
+}
+
 func TestWX09_GuestsEndWhereTheyAreWelcomeNoMore(t *testing.T) {
 	var apps []handlers.WeComApp
 	b := newOffice(t, guests, func(cfg *handlers.Config) { apps = cfg.WeCom })
