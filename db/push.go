@@ -226,11 +226,19 @@ func (tx *transaction) withdrawProfile(p Push, fanID string, now time.Time) (cha
 		return false, err
 	}
 	before := fan
-	fan.Nickname, fan.AvatarURL, fan.Language = "", "", ""
-	fan.RegisteredAt, fan.ProfileAt, fan.ConsentedAt = time.Time{}, time.Time{}, time.Time{}
+	fan.withdrawProfile()
 	fan.UpdatedAt = stored(now)
+	if err := tx.changeUndos(fanID, (*undo).withdrawProfile); err != nil {
+		return false, err
+	}
 	if err := tx.exec(tx.stmts.updateFan, fanArgs(fan)...); err != nil {
 		return false, err
 	}
 	return true, tx.tellChange(before, fan, now)
+}
+
+// withdrawProfile leaves a guest.
+func (f *Fan) withdrawProfile() {
+	f.Nickname, f.AvatarURL, f.Language = "", "", ""
+	f.RegisteredAt, f.ProfileAt, f.ConsentedAt = time.Time{}, time.Time{}, time.Time{}
 }

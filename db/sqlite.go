@@ -277,6 +277,7 @@ type writeStatements struct {
 	confirmMember, unconfirmMember, recheckMember, renameMember    *statement
 	insertLink, selectLink, moveLinks, deleteLinks, deleteLink     *statement
 	moveIdentityBack, deleteAlias, moveLink                        *statement
+	selectUndos, updateUndo                                        *statement
 
 	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
 	insertDelivery, selectQueued, releaseNext                         *statement
@@ -357,6 +358,8 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		deleteLink:         &s.deleteLink,
 		moveIdentityBack:   &s.moveIdentityBack,
 		moveLink:           &s.moveLink,
+		selectUndos:        &s.selectUndos,
+		updateUndo:         &s.updateUndo,
 		deleteAlias:        &s.deleteAlias,
 
 		insertEvent:       &s.insertEvent,

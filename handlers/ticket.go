@@ -127,7 +127,7 @@ func (s *Server) useTicket(c *gin.Context) error {
 	case err != nil:
 		return err
 	case !first:
-		return errTicket.because(errors.New("used before"))
+		return usedTicket(c)
 	}
 	if err := s.setSession(c, session); err != nil {
 		return endedTicket(err)
@@ -195,11 +195,18 @@ func (s *Server) ticketSession(c *gin.Context, t ticket) (session, error) {
 	case err != nil:
 		return session{}, err
 	case spent:
-		return session{}, errTicket.because(errors.New("used before"))
+		return session{}, usedTicket(c)
 	case revoked:
 		return session{}, errTicket.because(errors.New("the session has ended"))
 	}
 	return n, nil
+}
+
+// usedTicket refuses a ticket that was used, which is a security event (LOG-03).
+func usedTicket(c *gin.Context) error {
+	recordOf(c).noteEvent(codeReused, slog.LevelWarn)
+	recordOf(c).noteLogin("code_reused")
+	return errTicket.because(errors.New("used before"))
 }
 
 // endedTicket turns a session that ended at this moment into a ticket that is no good any more.

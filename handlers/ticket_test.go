@@ -194,6 +194,9 @@ func TestFLW14_ATicketWorksOnceAndForAMinute(t *testing.T) {
 	}
 	refused("page of a used ticket", b.webView().get(ticketPath(used, "/"), "Accept", "text/html"))
 	refused("second use", b.webView().postTicket(form(used), sameOrigin))
+	if n := strings.Count(b.log.String(), `"event":"login.code_reused"`); n != 2 {
+		t.Errorf("LOG-03 %d lines tell of a used ticket", n)
+	}
 
 	raced := b.ticket(token)
 	var won atomic.Int32
