@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"wxbridge/db"
 	"wxbridge/internal/clients"
+	"wxbridge/templates"
 	"wxbridge/wechat"
 )
 
@@ -74,15 +76,23 @@ func (s *Server) tokenHolder(name, provider string) (tokenHolder, error) {
 	if name == "" {
 		name = DefaultApp
 	}
+	var why error
 	if provider != db.ProviderMiniProgram {
-		if account, err := s.officialAccount(name); err == nil && account.Tokens != nil {
+		account, err := s.officialAccount(name)
+		if err == nil && account.Tokens != nil {
 			return tokenHolder{db.ProviderOfficialAccount, account.Alias, account.Tokens}, nil
 		}
+		why = err
 	}
 	if provider != db.ProviderOfficialAccount {
-		if program, err := s.miniProgram(name); err == nil && program.Tokens != nil {
+		program, err := s.miniProgram(name)
+		if err == nil && program.Tokens != nil {
 			return tokenHolder{db.ProviderMiniProgram, program.Alias, program.Tokens}, nil
 		}
+		why = err
+	}
+	if answer, ok := errors.AsType[*apiError](why); ok && answer.detail == templates.DetailAppUnnamed {
+		return tokenHolder{}, answer
 	}
 	return tokenHolder{}, errNoSuchApp
 }

@@ -152,8 +152,8 @@ func TestWithoutADefaultAppTheOnlyOneIsMeant(t *testing.T) {
 		c.OfficialAccounts[0].Alias = "shop"
 		c.MiniPrograms[0].Alias = "shop-mini"
 	})
-	if p := b.browser("alice").get("/login"); p.StatusCode != http.StatusBadRequest {
-		t.Errorf("two accounts, none meant: %d", p.StatusCode)
+	if p := b.browser("alice").get("/login"); p.StatusCode != http.StatusBadRequest || !strings.Contains(p.errorOf(t).Description, "several WeChat official accounts") {
+		t.Errorf("two accounts, none meant: %d %s", p.StatusCode, p.body)
 	}
 	if p := b.browser("").get(appTokenPath, "Authorization", basic("desk", clientSecret)); p.StatusCode != http.StatusBadRequest {
 		t.Errorf("a token of no app in particular: %d", p.StatusCode)
