@@ -242,7 +242,7 @@ func devApps(cfg config.Config, bridge string) []simulator.App {
 			apps[i].JSDomains = domains
 			apps[i].AppID, apps[i].Secret = cfg.Official.ID, cfg.Official.Secret.Reveal()
 			apps[i].Token, apps[i].EncodingAESKey = cfg.Official.Token.Reveal(), cfg.Official.EncodingAESKey.Reveal()
-			apps[i].EventsMode = "" // encrypted, if there is a key
+			apps[i].Name, apps[i].EventsMode = config.DefaultApp, "" // encrypted, if there is a key
 		case simulator.ProviderMiniProgram:
 			apps[i].AppID, apps[i].Secret = cfg.MiniProgram.ID, cfg.MiniProgram.Secret.Reveal()
 		case simulator.ProviderWebsite:
@@ -254,7 +254,7 @@ func devApps(cfg config.Config, bridge string) []simulator.App {
 		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID || a.ID == cfg.Website.ID || a.Provider == config.ProviderWeCom && a.ID == cfg.WeCom.ID && a.AgentID == cfg.WeCom.AgentID {
 			continue
 		}
-		app := simulator.App{Provider: a.Provider, AppID: a.ID, Secret: a.Secret.Reveal(), RedirectDomain: cfg.PublicURL.Host,
+		app := simulator.App{Provider: a.Provider, AppID: a.ID, Name: a.Alias, Secret: a.Secret.Reveal(), RedirectDomain: cfg.PublicURL.Host,
 			Token: a.CallbackToken.Reveal(), EncodingAESKey: a.EncodingAESKey.Reveal(), OpenAccount: a.OpenAccount}
 		if a.Provider == config.ProviderWeCom {
 			app.OpenAccount, app.AgentID, app.EventsURL = "", int(a.AgentID), wecomEventsURL(bridge)+"?app="+a.Alias
