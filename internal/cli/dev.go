@@ -90,11 +90,7 @@ func (e *env) dev(ctx context.Context, f devFlags) (err error) {
 func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridge, simulated net.Listener) error {
 	logger := e.logger()
 	simulatorURL := "http://localhost:" + portOf(simulated) // another site than the bridge's 127.0.0.1, so that SameSite counts
-	cfg.WeChatAPIURL = &url.URL{Scheme: "http", Host: simulated.Addr().String()}
-	cfg.WeChatOpenURL = &url.URL{Scheme: "http", Host: "localhost:" + portOf(simulated)}
-	cfg.WeChatMPURL = cfg.WeChatOpenURL
-	cfg.WeComAPIURL = cfg.WeChatAPIURL.JoinPath("/qyapi")
-	cfg.WeComLoginURL = cfg.WeChatOpenURL.JoinPath("/wwlogin")
+	cfg = withSimulator(cfg, &url.URL{Scheme: "http", Host: simulated.Addr().String()}, &url.URL{Scheme: "http", Host: "localhost:" + portOf(simulated)})
 
 	sim, err := simulator.New(simulator.Config{
 		Apps:        devApps(cfg, urlOf(bridge)),
@@ -120,6 +116,13 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	logStart(logger, cfg, bridge)
 	e.sayWhatToOpen(urlOf(bridge), simulatorURL, f.data)
 
+	if f.data != "" {
+		forget, err := existingDataFolder(f.data).announce(devAddresses{urlOf(bridge), simulatorURL})
+		if err != nil {
+			return errors.Join(err, app.close())
+		}
+		defer func() { _ = forget() }()
+	}
 	stop := app.inBackground(ctx, cfg)
 	fmt.Fprintf(e.stdout, "bridge: %s\nsimulator: %s\n", urlOf(bridge), simulatorURL) // both listeners take connections by now
 	sites := []site{

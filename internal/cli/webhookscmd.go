@@ -26,7 +26,7 @@ the configuration names. The bridge may be running; it does the sending.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	webhooks.PersistentFlags().StringVar(&f.data, "data", "", "`DIR` of wxbridge dev --data, instead of the configuration")
+	f.data.add(webhooks)
 	webhooks.AddCommand(f.webhooksListCommand(), f.webhooksRetryCommand())
 	return webhooks
 }
