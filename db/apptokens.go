@@ -25,6 +25,9 @@ type AppTokenStore interface {
 
 	// UnlockAppToken ends the lock, if owner holds it; else it changes nothing.
 	UnlockAppToken(ctx context.Context, key, owner string) error
+
+	// ForgetAppTokens drops all that is saved, and every lock.
+	ForgetAppTokens(ctx context.Context) error
 }
 
 // lockSkew is how far ahead of ours the clock of another process may seem to be,
@@ -41,6 +44,8 @@ WHERE owner IN ('', excluded.owner) OR locked_until <= excluded.locked_at OR loc
 
 	saveAppToken   = `UPDATE app_tokens SET sealed = ?3 WHERE key = ?1 AND owner = ?2`
 	unlockAppToken = `UPDATE app_tokens SET owner = '', locked_at = 0, locked_until = 0 WHERE key = ?1 AND owner = ?2`
+
+	forgetAppTokens = `DELETE FROM app_tokens`
 )
 
 var errNoOwner = errors.New("an app token's lock needs an owner")
@@ -83,6 +88,14 @@ func (s *sqliteStore) UnlockAppToken(ctx context.Context, key, owner string) err
 	})
 	if err != nil {
 		return fmt.Errorf("unlock app token: %w", err)
+	}
+	return nil
+}
+
+func (s *sqliteStore) ForgetAppTokens(ctx context.Context) error {
+	err := s.writer.do(ctx, func(tx *transaction) error { return tx.exec(tx.stmts.forgetAppTokens) })
+	if err != nil {
+		return fmt.Errorf("forget app tokens: %w", err)
 	}
 	return nil
 }

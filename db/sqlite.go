@@ -268,7 +268,7 @@ type writeStatements struct {
 	selectKeys, upsertKey, deleteKey                               *statement
 	resealSessionKey, resealRefreshToken                           *statement
 	nextRevocation, selectCut                                      *statement
-	lockAppToken, saveAppToken, unlockAppToken                     *statement
+	lockAppToken, saveAppToken, unlockAppToken, forgetAppTokens    *statement
 	insertSeenPush, prunePushes                                    *statement
 	setSubscribed, markProfileStale, withdrawProfile               *statement
 	insertSpent, pruneSpent                                        *statement
@@ -330,6 +330,7 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		lockAppToken:       &s.lockAppToken,
 		saveAppToken:       &s.saveAppToken,
 		unlockAppToken:     &s.unlockAppToken,
+		forgetAppTokens:    &s.forgetAppTokens,
 		insertSeenPush:     &s.insertSeenPush,
 		prunePushes:        &s.prunePushes,
 		setSubscribed:      &s.setSubscribed,

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -10,17 +11,15 @@ import (
 
 	"wxbridge/db"
 	"wxbridge/internal/clients"
+	"wxbridge/templates"
 	"wxbridge/wechat"
 )
 
 // appToken hands the app token to a registered client, so that all systems of one app share one (WX-17). The token is in the
 // answer and nowhere else.
 func (s *Server) appToken(c *gin.Context) error {
-	client, err := s.client(c, nil)
+	client, err := s.tokenClient(c)
 	if err != nil {
-		return err
-	}
-	if err := s.permitted(c, client, clients.AppToken); err != nil {
 		return err
 	}
 	p, err := query(c, "app", "provider")
@@ -31,6 +30,47 @@ func (s *Server) appToken(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.answerAppToken(c, client, holder)
+}
+
+// refusedAppToken takes a client's word that WeChat refuses a token, and answers the one to use from now on. Exactly that token
+// is dropped, if it is the one we hold; a token that has been replaced meanwhile costs nothing. A token that is refused again
+// as soon as it was replaced is not replaced at once each time, so that no client can use up the quota of fetches.
+func (s *Server) refusedAppToken(c *gin.Context) error {
+	client, err := s.tokenClient(c)
+	if err != nil {
+		return err
+	}
+	p, err := body(c, "refused", "app", "provider")
+	if err != nil {
+		return err
+	}
+	const longest = 2048
+	if refused := p["refused"]; refused == "" || len(refused) > longest {
+		return invalidRequest("The token that WeChat refused is missing in the member refused, or no token at all.")
+	}
+	holder, err := s.tokenHolder(p["app"], p["provider"])
+	if err != nil {
+		return err
+	}
+	recordOf(c).noteEvent("app_token.reported", slog.LevelInfo)
+	if !holder.Tokens.Drop(wechat.Secret(p["refused"])) {
+		return &apiError{status: http.StatusTooManyRequests, code: "rate_limited", retryAfter: seconds(holder.Tokens.DropAfter() + time.Second - 1),
+			description: "This token is a new one already, and is not replaced again so soon. If WeChat refuses it too, see what its errcode says."}
+	}
+	return s.answerAppToken(c, client, holder)
+}
+
+// tokenClient is the client, by the Authorization header alone, if it may have app tokens.
+func (s *Server) tokenClient(c *gin.Context) (clients.Client, error) {
+	client, err := s.client(c, nil)
+	if err != nil {
+		return clients.Client{}, err
+	}
+	return client, s.permitted(c, client, clients.AppToken)
+}
+
+func (s *Server) answerAppToken(c *gin.Context, client clients.Client, holder tokenHolder) error {
 	recordOf(c).note(slog.String("client_id", client.ID), slog.String("appid", holder.Tokens.AppID()))
 	ctx, cancel := context.WithTimeout(c.Request.Context(), callbackTime)
 	defer cancel()
@@ -77,15 +117,23 @@ func (s *Server) tokenHolder(name, provider string) (tokenHolder, error) {
 	if name == "" {
 		name = DefaultApp
 	}
+	var why error
 	if provider != db.ProviderMiniProgram {
-		if account, err := s.officialAccount(name); err == nil && account.Tokens != nil {
+		account, err := s.officialAccount(name)
+		if err == nil && account.Tokens != nil {
 			return tokenHolder{db.ProviderOfficialAccount, account.Alias, account.Tokens}, nil
 		}
+		why = err
 	}
 	if provider != db.ProviderOfficialAccount {
-		if program, err := s.miniProgram(name); err == nil && program.Tokens != nil {
+		program, err := s.miniProgram(name)
+		if err == nil && program.Tokens != nil {
 			return tokenHolder{db.ProviderMiniProgram, program.Alias, program.Tokens}, nil
 		}
+		why = err
+	}
+	if answer, ok := errors.AsType[*apiError](why); ok && answer.detail == templates.DetailAppUnnamed {
+		return tokenHolder{}, answer
 	}
 	return tokenHolder{}, errNoSuchApp
 }

@@ -3,8 +3,12 @@ package handlers_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -119,8 +123,160 @@ func TestOP10_AppTokensAreForRegisteredClientsOnly(t *testing.T) {
 	if !strings.Contains(b.log.String(), `"event":"client.refused"`) || strings.Contains(b.log.String(), clientSecret) {
 		t.Error("LOG-03 refusals are not in the log, or the secret is")
 	}
-	if p := w.do("POST", appTokenPath, ""); p.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d", p.StatusCode)
+	if p := w.do("PUT", appTokenPath, ""); p.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("PUT: %d", p.StatusCode)
+	}
+}
+
+// reportToken says as the client desk that WeChat refused a token.
+func (b *bridge) reportToken(token string) page {
+	b.t.Helper()
+	body, err := json.Marshal(map[string]string{"refused": token})
+	must(b.t, err)
+	return b.browser("").do("POST", appTokenPath, string(body), "Content-Type", "application/json", "Authorization", basic("desk", clientSecret))
+}
+
+func (b *bridge) sharedToken() string {
+	b.t.Helper()
+	return tokenOf(b.t, b.browser("").get(appTokenPath, "Authorization", basic("desk", clientSecret)))
+}
+
+func tokenOf(t testing.TB, p page) string {
+	t.Helper()
+	var answer struct {
+		AccessToken string `json:"access_token"`
+	}
+	if p.StatusCode != http.StatusOK || json.Unmarshal([]byte(p.body), &answer) != nil || answer.AccessToken == "" {
+		t.Fatalf("%d %s", p.StatusCode, p.body)
+	}
+	return answer.AccessToken
+}
+
+// endToken forces a new token, as another system might that holds the AppSecret.
+func (b *bridge) endToken() {
+	b.t.Helper()
+	b.control("PUT", "/_simulator/switches", `{"force-refresh":"dies-at-once"}`)
+	b.control("POST", stableTokenPath, `{"grant_type":"client_credential","appid":"`+b.official.AppID+`","secret":"`+b.official.Secret+`","force_refresh":true}`)
+}
+
+// accepted reports whether WeChat takes a token.
+func (b *bridge) accepted(token string) bool {
+	b.t.Helper()
+	response, err := http.Get(b.simURL + "/cgi-bin/getcallbackip?access_token=" + url.QueryEscape(token))
+	must(b.t, err)
+	defer response.Body.Close()
+	var answer struct{ ErrCode int }
+	must(b.t, json.NewDecoder(response.Body).Decode(&answer))
+	return answer.ErrCode == 0
+}
+
+// A client that WeChat refuses a token says so, and has another at once: as many as say so, one fetch.
+func TestWX17_ATokenThatWeChatRefusesToAClientIsReplaced(t *testing.T) {
+	b := newBridge(t, withTokenClient(t))
+	dead := b.sharedToken()
+	b.endToken()
+	if b.accepted(dead) || b.sharedToken() != dead {
+		t.Fatal("the token is not one that died without our notice")
+	}
+	fetches := b.calls(stableTokenPath)
+	var crowd sync.WaitGroup
+	fresh := make([]string, 20)
+	for n := range fresh {
+		crowd.Go(func() { fresh[n] = tokenOf(t, b.reportToken(dead)) })
+	}
+	crowd.Wait()
+	for _, token := range fresh {
+		if token == dead || token != fresh[0] || !b.accepted(token) {
+			t.Fatal("not everybody who reported the dead token got the one that took its place")
+		}
+	}
+	if b.sharedToken() != fresh[0] {
+		t.Error("others get another token than those who reported")
+	}
+	if n := b.calls(stableTokenPath) - fetches; n != 1 {
+		t.Errorf("%d fetches for one dead token", n)
+	}
+	if tokenOf(t, b.reportToken(dead)) != fresh[0] || tokenOf(t, b.reportToken("84_made-up")) != fresh[0] || b.calls(stableTokenPath)-fetches != 1 {
+		t.Error("a token that is not the one we hold, or no more, costs a fetch")
+	}
+	for _, token := range []string{dead, fresh[0]} {
+		if strings.Contains(b.log.String(), token) {
+			t.Error("LOG-01 an app token is in the log")
+		}
+	}
+	if !strings.Contains(b.log.String(), `"event":"app_token.reported"`) {
+		t.Error("LOG-03 the report is not in the log")
+	}
+}
+
+// A client that calls every token refused gets a new one ever more rarely, and everybody else keeps the good one.
+func TestWX17_AClientCannotUseUpTheQuotaOfFetches(t *testing.T) {
+	b := newBridge(t, withTokenClient(t))
+	token := b.sharedToken()
+	fetches := b.calls(stableTokenPath)
+	const hours = 2
+	for range hours * 360 {
+		p := b.reportToken(token)
+		switch p.StatusCode {
+		case http.StatusOK:
+			token = tokenOf(t, p)
+		case http.StatusTooManyRequests:
+			wait, err := strconv.Atoi(p.Header.Get("Retry-After"))
+			if e := p.errorOf(t); err != nil || wait < 1 || wait > 240 || e.Error != "rate_limited" || strings.Contains(p.body, token) {
+				t.Fatalf("Retry-After %q: %s", p.Header.Get("Retry-After"), p.body)
+			}
+			if b.sharedToken() != token {
+				t.Fatal("a refused report changed the token")
+			}
+		default:
+			t.Fatalf("%d %s", p.StatusCode, p.body)
+		}
+		b.clock.Advance(10 * time.Second)
+	}
+	const quota = 2000 // fetches of cgi-bin/token a day, the smaller of the two (wechat-protocol §2.1)
+	if n := b.calls(stableTokenPath) - fetches; n < 2 || n*24/hours > quota*3/4 {
+		t.Errorf("%d fetches in %d hours", n, hours)
+	}
+}
+
+func TestAppToken_AReportIsCheckedLikeEverything(t *testing.T) {
+	b := newBridge(t, withTokenClient(t))
+	token := b.sharedToken()
+	fetches := b.calls(stableTokenPath)
+	desk, asJSON := basic("desk", clientSecret), "application/json"
+	for name, row := range map[string]struct {
+		query, body, kind, header string
+		status                    int
+		code                      string
+	}{
+		"nobody":                   {"", `{"refused":"` + token + `"}`, asJSON, "", 401, "invalid_client"},
+		"a wrong secret":           {"", `{"refused":"` + token + `"}`, asJSON, basic("desk", "wrong"), 401, "invalid_client"},
+		"credentials in the form":  {"", "refused=" + token + "&client_id=desk&client_secret=" + clientSecret, "application/x-www-form-urlencoded", "", 401, "invalid_client"},
+		"a client of other rights": {"", `{"refused":"` + token + `"}`, asJSON, basic("orders", "orders"+clientSecret), 403, "access_denied"},
+		"a token in the query":     {"?refused=" + token, `{}`, asJSON, desk, 400, "invalid_request"},
+		"no token":                 {"", `{"app":"default"}`, asJSON, desk, 400, "invalid_request"},
+		"an endless token":         {"", `{"refused":"` + strings.Repeat("x", 2049) + `"}`, asJSON, desk, 400, "invalid_request"},
+		"a token of another kind":  {"", `{"refused":1}`, asJSON, desk, 400, "invalid_request"},
+		"an unknown app":           {"", `{"refused":"x","app":"nothing"}`, asJSON, desk, 400, "invalid_request"},
+		"no body that is known":    {"", token, "text/plain", desk, 415, "invalid_request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			header := []string{"Content-Type", row.kind}
+			if row.header != "" {
+				header = append(header, "Authorization", row.header)
+			}
+			p := b.browser("").do("POST", appTokenPath+row.query, row.body, header...)
+			if e := p.errorOf(t); p.StatusCode != row.status || e.Error != row.code || strings.Contains(p.body, token) {
+				t.Errorf("%d %s, want %d %s", p.StatusCode, p.body, row.status, row.code)
+			}
+		})
+	}
+	if b.sharedToken() != token || b.calls(stableTokenPath) != fetches {
+		t.Error("one of them dropped the token")
+	}
+	form := url.Values{"refused": {"x"}, "app": {b.mini.AppID}}.Encode()
+	if p := b.browser("").do("POST", appTokenPath, form, "Content-Type", "application/x-www-form-urlencoded", "Authorization", desk); !strings.Contains(p.body, b.mini.AppID) {
+		t.Errorf("a form: %d %s", p.StatusCode, p.body)
 	}
 }
 
@@ -152,8 +308,8 @@ func TestWithoutADefaultAppTheOnlyOneIsMeant(t *testing.T) {
 		c.OfficialAccounts[0].Alias = "shop"
 		c.MiniPrograms[0].Alias = "shop-mini"
 	})
-	if p := b.browser("alice").get("/login"); p.StatusCode != http.StatusBadRequest {
-		t.Errorf("two accounts, none meant: %d", p.StatusCode)
+	if p := b.browser("alice").get("/login"); p.StatusCode != http.StatusBadRequest || !strings.Contains(p.errorOf(t).Description, "several WeChat official accounts") {
+		t.Errorf("two accounts, none meant: %d %s", p.StatusCode, p.body)
 	}
 	if p := b.browser("").get(appTokenPath, "Authorization", basic("desk", clientSecret)); p.StatusCode != http.StatusBadRequest {
 		t.Errorf("a token of no app in particular: %d", p.StatusCode)

@@ -76,20 +76,3 @@ func (e officialEntrance) address(callback string, f flow, _ string) string {
 func (e officialEntrance) land(ctx context.Context, f flow, code string) (landing, error) {
 	return e.s.land(ctx, e.account, f, code)
 }
-
-// findApp finds an app by its alias or its appid. DefaultApp means the only one, whatever its alias.
-func findApp[A any](apps []A, name string, names func(A) (alias, appID string)) (A, error) {
-	var none A
-	if len(apps) == 0 {
-		return none, errNotConfigured
-	}
-	for _, app := range apps {
-		if alias, appID := names(app); name == alias || name == appID {
-			return app, nil
-		}
-	}
-	if name == DefaultApp && len(apps) == 1 {
-		return apps[0], nil
-	}
-	return none, errNoSuchApp
-}

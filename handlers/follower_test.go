@@ -107,10 +107,10 @@ func TestFollower_WhoCannotBeRecognisedSeesTheRegisterPage(t *testing.T) {
 		before func(b *bridge)
 		login  string
 	}{
-		"a follower whom nobody knows":              {"alice", func(*bridge) {}, "/login"},
-		"a follower known without a profile":        {"alice", func(b *bridge) { b.miniLogin("alice") }, "/login"},
-		"somebody known who does not follow":        {"bob", func(b *bridge) { b.registerInMini("bob") }, "/login"},
-		"REL-17 a follower of another open account": {"alice", func(b *bridge) { b.registerInMini("alice") }, "/login?app=second"},
+		"a follower whom nobody knows":                {"alice", func(*bridge) {}, "/login"},
+		"a guest of the mini program, not a follower": {"bob", func(b *bridge) { b.miniLogin("bob") }, "/login"},
+		"somebody known who does not follow":          {"bob", func(b *bridge) { b.registerInMini("bob") }, "/login"},
+		"REL-17 a follower of another open account":   {"alice", func(b *bridge) { b.registerInMini("alice") }, "/login?app=second"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBridge(t)
@@ -135,10 +135,13 @@ func TestFollower_WhoRegistersIsKnownToFollow(t *testing.T) {
 	if s := b.subscribed(w.mustClaims().Subject)[db.ProviderOfficialAccount]; s == nil || !*s {
 		t.Error("alice follows, which is not kept")
 	}
+	if n := b.calls(followerPath); n != 1 {
+		t.Errorf("%d questions about alice, whose silent login had the answer", n)
+	}
 	w = b.browser("bob")
 	w.register()
-	if s := b.subscribed(w.mustClaims().Subject)[db.ProviderOfficialAccount]; s != nil {
-		t.Errorf("bob follows: %v", *s)
+	if s := b.subscribed(w.mustClaims().Subject)[db.ProviderOfficialAccount]; s == nil || *s {
+		t.Errorf("that bob does not follow is not kept: %v", s)
 	}
 
 	other := newBridge(t)
@@ -146,8 +149,135 @@ func TestFollower_WhoRegistersIsKnownToFollow(t *testing.T) {
 	w.visit("/login")
 	w.person = "bob"
 	w.visit("/login/official-account?scope=userinfo")
-	if s := other.subscribed(w.mustClaims().Subject)[db.ProviderOfficialAccount]; s != nil {
-		t.Errorf("another person's answer was kept: %v", *s)
+	if s := other.subscribed(w.mustClaims().Subject)[db.ProviderOfficialAccount]; s == nil || *s {
+		t.Errorf("another person's answer was kept: %v", s)
+	}
+}
+
+// subscribedInMe is what /me says of the official account; nil: nothing.
+func (w *browser) subscribedInMe() (follows *bool) {
+	w.t.Helper()
+	var me struct {
+		Identities []struct {
+			Provider   string
+			Subscribed *bool
+		}
+	}
+	must(w.t, json.Unmarshal([]byte(w.get("/me").body), &me))
+	for _, i := range me.Identities {
+		if i.Provider == db.ProviderOfficialAccount {
+			follows = i.Subscribed
+		}
+	}
+	return follows
+}
+
+// Every way to log in with the official account learns who follows it; whose state is known costs no question.
+func TestFollower_EveryLoginLearnsWhoFollows(t *testing.T) {
+	for person, follows := range map[string]bool{"alice": true, "bob": false} {
+		t.Run(person, func(t *testing.T) {
+			b := newBridge(t)
+			w := b.browser(person)
+			if at := w.visit("/login?scope=userinfo&return_to=/shop").Request.URL.Path; at != "/shop" {
+				t.Fatalf("ends at %s", at)
+			}
+			if s := w.subscribedInMe(); s == nil || *s != follows {
+				t.Errorf("/me does not know who follows: %v", s)
+			}
+			for _, login := range []string{"/login?prompt=login", "/login?scope=userinfo&prompt=login"} {
+				if w.visit(login); b.calls(followerPath) != 1 {
+					t.Errorf("%s: %d questions about somebody known", login, b.calls(followerPath)-1)
+				}
+			}
+		})
+	}
+}
+
+// A fan of old, of whom nobody knows whether they follow, is asked about once.
+func TestFollower_AReturningFanOfUnknownStateIsAskedAboutOnce(t *testing.T) {
+	b := newBridge(t)
+	b.fault(`{"path":"` + followerPath + `","errcode":48001,"times":0}`)
+	w := b.browser("alice")
+	w.register()
+	if s := w.subscribedInMe(); s != nil {
+		t.Fatalf("nobody could know, and /me says %v", *s)
+	}
+	b.control("DELETE", "/_simulator/faults", "")
+	b.clock.Advance(11 * time.Minute)
+	asked := b.calls(followerPath)
+	for range 2 {
+		again := b.browser("alice")
+		if at := again.lands(); at != "/shop" {
+			t.Fatalf("ends at %s", at)
+		}
+		if s := again.subscribedInMe(); s == nil || !*s {
+			t.Errorf("/me still does not know that alice follows: %v", s)
+		}
+	}
+	if n := b.calls(followerPath) - asked; n != 1 {
+		t.Errorf("%d questions, want one", n)
+	}
+}
+
+// An account that sends no pushes tells nobody who leaves: what was so a day ago is asked again.
+func TestFollower_WithoutPushesAnAnswerIsGoodForADay(t *testing.T) {
+	b := newBridge(t)
+	w := b.browser("alice")
+	w.register()
+	b.control("POST", "/_simulator/events", `{"person":"alice","appid":"`+b.official.AppID+`","event":"unsubscribe"}`)
+	b.clock.Advance(23 * time.Hour)
+	w = b.browser("alice")
+	if w.lands(); b.calls(followerPath) != 1 {
+		t.Errorf("%d questions within a day", b.calls(followerPath)-1)
+	}
+	b.clock.Advance(25 * time.Hour)
+	w = b.browser("alice")
+	w.lands()
+	if s := w.subscribedInMe(); s == nil || *s {
+		t.Errorf("after a day /me says of who left: %v", s)
+	}
+}
+
+// Whatever is wrong upstream, a login with the profile goes on without the answer, and in time.
+func TestFollower_AFailureFailsNoLoginWithTheProfile(t *testing.T) {
+	for _, fault := range []string{`"errcode":48001`, `"errcode":45009`, `"mode":"reset"`, `"mode":"html502"`, `"latency_ms":4000`} {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			b := newBridge(t)
+			b.fault(`{"path":"` + followerPath + `","times":0,` + fault + `}`)
+			w, start := b.browser("alice"), time.Now()
+			if at := w.visit("/login?scope=userinfo&return_to=/shop").Request.URL.Path; at != "/shop" {
+				t.Fatalf("ends at %s", at)
+			}
+			if s := w.subscribedInMe(); s != nil {
+				t.Errorf("/me says %v, which nobody knows", *s)
+			}
+			if took := time.Since(start); took > 6*time.Second {
+				t.Errorf("took %v", took)
+			}
+		})
+	}
+}
+
+// Somebody known from the mini program is recognised though they never gave a profile, and is again at the next login.
+func TestFollower_AGuestOfTheMiniProgramIsRecognisedSilently(t *testing.T) {
+	b := newBridge(t)
+	fan, _ := b.miniLogin("alice")
+	for n := range 2 {
+		w := b.browser("alice")
+		if at := w.lands(); at != "/shop" {
+			t.Fatalf("login %d ends at %s", n+1, at)
+		}
+		if claims := w.mustClaims(); claims.Subject != fan || claims.UnionID == "" {
+			t.Errorf("login %d: claims %+v, want fan %s with a unionid", n+1, claims, fan)
+		}
+	}
+	if n := b.calls(followerPath); n != 1 {
+		t.Errorf("%d questions", n)
+	}
+	w := b.browser("alice") // who wants to be known by name asks for it
+	if w.visit("/login?scope=userinfo"); w.mustClaims().Subject != fan {
+		t.Error("the profile went to another fan")
 	}
 }
 

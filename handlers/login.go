@@ -134,7 +134,7 @@ func (s *Server) toWeChat(c *gin.Context, e entrance, f flow) error {
 
 // officialAccount finds an account by its alias or its appid. DefaultApp means the only one, whatever its alias.
 func (s *Server) officialAccount(name string) (OfficialAccount, error) {
-	return findApp(s.cfg.OfficialAccounts, name, func(a OfficialAccount) (string, string) { return a.Alias, a.Client.AppID() })
+	return findApp(s, db.ProviderOfficialAccount, s.cfg.OfficialAccounts, name, func(a OfficialAccount) (string, string) { return a.Alias, a.Client.AppID() })
 }
 
 // alreadyLoggedIn reports whether the cookie's token is one that this login would end with. A token that is due is renewed.

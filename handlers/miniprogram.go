@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"hash/maphash"
 	"log/slog"
@@ -89,22 +90,8 @@ func readMiniProgramLogin(c *gin.Context) (app, code string, err error) {
 
 // miniProgram finds a mini program by its alias or its appid. "" is DefaultApp, which means the only one, whatever its alias.
 func (s *Server) miniProgram(name string) (MiniProgram, error) {
-	programs := s.cfg.MiniPrograms
-	if len(programs) == 0 {
-		return MiniProgram{}, errNotConfigured
-	}
-	if name == "" {
-		name = DefaultApp
-	}
-	for _, program := range programs {
-		if name == program.Alias || name == program.Client.AppID() {
-			return program, nil
-		}
-	}
-	if name == DefaultApp && len(programs) == 1 {
-		return programs[0], nil
-	}
-	return MiniProgram{}, errNoSuchApp
+	return findApp(s, db.ProviderMiniProgram, s.cfg.MiniPrograms, cmp.Or(name, DefaultApp),
+		func(p MiniProgram) (string, string) { return p.Alias, p.Client.AppID() })
 }
 
 // tokenAnswer is a token response (RFC 6749 §5.1) with the fan beside it.

@@ -60,7 +60,6 @@ var (
 		description: "The return address is not allowed."}
 	errNotConfigured = &apiError{status: http.StatusBadRequest, code: "invalid_request", detail: templates.DetailProviderNotConfigured,
 		description: "This way to log in is not configured. Open the link in WeChat."}
-	errNoSuchApp    = invalidRequest("There is no app of this name.")
 	errNoCredential = &apiError{status: http.StatusUnauthorized, code: "invalid_token",
 		description: "Log in first."}
 	errBadCredential = &apiError{status: http.StatusUnauthorized, code: "invalid_token", credential: true,

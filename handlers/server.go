@@ -253,6 +253,7 @@ func (s *Server) routes() {
 	r.POST("/oauth/introspect", s.limitRate, s.handle(s.introspect))
 	r.POST("/oauth/revoke", s.limitRate, s.handle(s.revokeToken))
 	r.GET("/internal/app-token", s.limitRate, s.handle(s.appToken))
+	r.POST("/internal/app-token", s.limitRate, s.handle(s.refusedAppToken))
 	both(r, "/.well-known/jwks.json", s.handle(s.jwks))
 
 	// Operations.

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -45,9 +46,7 @@ func (s *Server) landProfile(ctx context.Context, account OfficialAccount, f flo
 		return landing{}, err
 	}
 	login := s.profileLogin(account, token, info)
-	if f.Follower == token.OpenID {
-		s.keepFollower(ctx, &login.Identity)
-	}
+	s.addFollowing(ctx, account, &login.Identity, f.Follower)
 	if f.Tapped != 0 {
 		login.ConsentedAt = time.Unix(f.Tapped, 0)
 	}
@@ -55,8 +54,8 @@ func (s *Server) landProfile(ctx context.Context, account OfficialAccount, f flo
 	return landing{outcome: landHome, session: session}, err
 }
 
-// landBase ends a login that knows the openid only: a known fan is home, and so is a follower of the account who is known
-// from another app; anybody else is asked for a profile.
+// landBase ends a login that knows the openid only: a fan with a profile is home, and so is a follower of the account who is
+// known from another app, with a profile or without; anybody else is asked for a profile.
 func (s *Server) landBase(ctx context.Context, account OfficialAccount, token wechat.UserToken) (landing, error) {
 	policy := s.cfg.ProfilePolicy
 	fan, identity, err := s.cfg.Store.FanByIdentity(ctx, db.ProviderOfficialAccount, account.Client.AppID(), token.OpenID)
@@ -68,11 +67,11 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 	}
 	login := db.Login{Identity: db.Identity{Provider: db.ProviderOfficialAccount, AppID: account.Client.AppID(),
 		OpenID: token.OpenID, OpenAccount: account.OpenAccount, Scope: string(wechat.ScopeBase)}}
+	s.addFollower(ctx, account, &login.Identity, identity, fan.Registered())
 	end := landHome
 	switch {
 	case !fan.Registered(): // unknown, or a guest
-		s.addFollower(ctx, account, &login.Identity, identity)
-		if !policy.Never && !s.knownPerson(ctx, login.Identity, fan) {
+		if !policy.Never && !s.knownPerson(ctx, account, cmp.Or(login.Identity.UnionID, identity.UnionID), fan) {
 			end := toRegister(ctx)
 			if follows := login.Identity.Subscribed; follows != nil && *follows {
 				end.follower = login.Identity.OpenID
@@ -82,6 +81,7 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 	case identity.ProfileStale || policy.MaxAge > 0 && s.cfg.Now().Sub(fan.ProfileAt) > policy.MaxAge:
 		var fresh *db.Login
 		if fresh, end = s.newerProfile(ctx, account, identity); fresh != nil {
+			fresh.Identity.Subscribed = login.Identity.Subscribed
 			login = *fresh
 		}
 		if policy.Never {
@@ -92,7 +92,7 @@ func (s *Server) landBase(ctx context.Context, account OfficialAccount, token we
 	switch {
 	case err != nil:
 		return landing{}, err
-	case !policy.Never && !session.fan.Registered(): // the other fan has gone meanwhile
+	case !policy.Never && session.created: // the other fan has gone meanwhile
 		return toRegister(ctx), nil
 	case session.unionID == "":
 		session.unionID = identity.UnionID // the base scope never brings it
@@ -223,7 +223,8 @@ type session struct {
 	subject string
 	since   time.Time
 
-	fresh bool // straight from a login: nobody can have ended it by its id yet
+	fresh   bool // straight from a login: nobody can have ended it by its id yet
+	created bool // by this very login: the fan was unknown
 }
 
 // signIn stores the login and opens a session for its fan. Every provider's login ends here.
@@ -244,7 +245,7 @@ func (s *Server) signIn(ctx context.Context, login db.Login) (*session, error) {
 	}
 	return &session{fan: result.Fan, provider: login.Identity.Provider, appID: login.Identity.AppID,
 		openID: login.Identity.OpenID, unionID: login.Identity.UnionID, depts: departmentsOf(login),
-		id: rand.Text(), authTime: now, subject: result.Fan.ID, since: afterCut(result.NotBefore, now), fresh: true}, nil
+		id: rand.Text(), authTime: now, subject: result.Fan.ID, since: afterCut(result.NotBefore, now), fresh: true, created: result.Created}, nil
 }
 
 // logLogin notes the login in its request's line. What it changed between fans has lines of its own.

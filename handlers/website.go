@@ -17,7 +17,7 @@ type Website struct {
 
 // website finds a website app by its alias or its appid. DefaultApp means the only one, whatever its alias.
 func (s *Server) website(name string) (Website, error) {
-	return findApp(s.cfg.Websites, name, func(w Website) (string, string) { return w.Alias, w.Client.AppID() })
+	return findApp(s, db.ProviderWebsite, s.cfg.Websites, name, func(w Website) (string, string) { return w.Alias, w.Client.AppID() })
 }
 
 // websiteEntrance logs in with a website app. Its one scope brings the profile along, so that nobody needs the register page.

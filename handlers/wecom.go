@@ -28,7 +28,7 @@ type WeComApp struct {
 
 // wecomApp finds an app by its alias or its corpid. DefaultApp means the only one, whatever its alias.
 func (s *Server) wecomApp(name string) (WeComApp, error) {
-	return findApp(s.cfg.WeCom, name, func(a WeComApp) (string, string) { return a.Alias, a.Client.CorpID() })
+	return findApp(s, db.ProviderWeCom, s.cfg.WeCom, name, func(a WeComApp) (string, string) { return a.Alias, a.Client.CorpID() })
 }
 
 // wecomEntrance logs members of a corp in: inside WeCom without a page, elsewhere by a code to scan.

@@ -75,7 +75,7 @@ var (
 	errorKinds = []string{"invalid_request", "invalid_grant", "invalid_token", "access_denied", "not_found", "method_not_allowed",
 		"rate_limited", "server_error", "temporarily_unavailable"}
 	details = []templates.Detail{templates.DetailProviderNotConfigured, templates.DetailBlocked, templates.DetailReturnTo, templates.DetailCrossSite,
-		templates.DetailTicket, templates.DetailWebViewOnly}
+		templates.DetailTicket, templates.DetailWebViewOnly, templates.DetailAppUnnamed, templates.DetailAppUnknown, templates.DetailAppKind}
 )
 
 func newPages(t *testing.T) *templates.Pages {
@@ -268,6 +268,8 @@ func TestEveryOtherPageLeadsOn(t *testing.T) {
 		"a busy WeChat leads to another try":       {templates.Error{Status: 503, Kind: "temporarily_unavailable"}, map[string]string{"login": "/login"}},
 		"a blocked fan is not sent round in rings": {templates.Error{Status: 403, Kind: "access_denied", Detail: templates.DetailBlocked}, map[string]string{"home": "/"}},
 		"nor a browser without a login":            {templates.Error{Status: 400, Kind: "invalid_request", Detail: templates.DetailProviderNotConfigured}, map[string]string{"home": "/"}},
+		"a link without its app is no ring":        {templates.Error{Status: 400, Kind: "invalid_request", Detail: templates.DetailAppUnnamed}, map[string]string{}},
+		"nor one with a wrong app":                 {templates.Error{Status: 400, Kind: "invalid_request", Detail: templates.DetailAppKind}, map[string]string{}},
 		"a missing page leads home":                {templates.Error{Status: 404, Kind: "not_found"}, map[string]string{"home": "/"}},
 		"home":                                     {templates.Home{}, map[string]string{"login": "/login?return_to=/"}},
 	} {

@@ -49,6 +49,7 @@ type Error struct {
 	Detail    Detail // a more fitting sentence than the code's own; "" for none
 	RequestID string // shown, so that a visitor can quote it; "" hides the line
 	LoginURL  string // where the button leads (#login); default /login, and / where a new login would not help
+	// There is no button where the link itself is at fault, and another login with it would end here again.
 }
 
 // Detail names a sentence for one cause among those that share an error code.
@@ -62,6 +63,9 @@ const (
 	DetailCrossSite             Detail = "cross_site"              // the request came from another site
 	DetailTicket                Detail = "ticket"                  // a mini program's ticket was used or has expired
 	DetailWebViewOnly           Detail = "webview_only"            // only pages inside a mini program may do this
+	DetailAppUnnamed            Detail = "app_unnamed"             // several apps, and the link names none
+	DetailAppUnknown            Detail = "app_unknown"             // the link names an app that there is not
+	DetailAppKind               Detail = "app_kind"                // the link names an app of another kind
 )
 
 // Scan shows the login address as a QR code to browsers that are not WeChat's.

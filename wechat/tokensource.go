@@ -174,6 +174,9 @@ func (s *TokenSource) Do(ctx context.Context, use func(ctx context.Context, toke
 // fetch them.
 func (s *TokenSource) Drop(refused Secret) bool { return s.state.drop(refused, s.config.Now()) }
 
+// DropAfter is how long Drop will still report false of the token we hold.
+func (s *TokenSource) DropAfter() time.Duration { return s.state.dropAfter(s.config.Now()) }
+
 // refusesToken reports whether err is WeChat's word that the app token is not
 // valid any more (§2.4).
 func refusesToken(err error) bool {

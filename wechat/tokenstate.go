@@ -169,6 +169,13 @@ func (f failure) pause(now time.Time) time.Duration {
 	return min(busy<<min(f.count-1, 8), longest)
 }
 
+// dropAfter is how long drop will not let go of the token.
+func (s *tokenState) dropAfter(now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.drops.left(now)
+}
+
 // pace keeps a token that is refused again and again from being fetched without
 // end: the first fetch at once, the next after 10 seconds, then ever later. In a
 // fight with another system a token lives five minutes (wechat-protocol §2.1),
@@ -180,13 +187,21 @@ type pace struct {
 
 func (p *pace) allow(now time.Time) bool {
 	const shortest, longest = 10 * time.Second, 4 * time.Minute
-	since := now.Sub(p.last)
-	if 0 <= since && since < p.wait {
+	if p.left(now) > 0 {
 		return false
 	}
+	since := now.Sub(p.last)
 	if since < 0 || since > longest {
 		p.wait = 0
 	}
 	p.last, p.wait = now, min(max(2*p.wait, shortest), longest)
 	return true
+}
+
+// left is how long allow will say no; 0 after a clock has gone back.
+func (p *pace) left(now time.Time) time.Duration {
+	if since := now.Sub(p.last); 0 <= since && since < p.wait {
+		return p.wait - since
+	}
+	return 0
 }

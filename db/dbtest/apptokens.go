@@ -54,6 +54,19 @@ var appTokenTests = []test{
 		f.hasToken("wx1", "late but not overtaken")
 	}},
 
+	{"what is forgotten is gone, locks too", func(f *fixture) {
+		for _, key := range []string{"wx1", "jsapi:wx1"} {
+			f.locks(key, "a", true)
+			f.saves(key, "a", "one")
+		}
+		f.is("ForgetAppTokens", f.ForgetAppTokens(f.Context()), nil)
+		f.hasToken("wx1", "")
+		f.hasToken("jsapi:wx1", "")
+		f.locks("wx1", "b", true)
+		f.saves("wx1", "a", "of the holder before")
+		f.hasToken("wx1", "")
+	}},
+
 	{"REL-15 a clock that was set back leaves no lock for long", func(f *fixture) {
 		f.locks("wx1", "a", true)
 		f.clock.advance(-500 * time.Millisecond) // two clocks that differ a little

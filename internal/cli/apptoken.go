@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -29,7 +31,8 @@ func (e *env) appTokenCommand() *cobra.Command {
 
 // appTokenFlags are the options of `wxbridge apptoken show`.
 type appTokenFlags struct {
-	app            string
+	app, provider  string
+	data           dataFlag
 	reveal, asJSON bool
 }
 
@@ -45,12 +48,20 @@ the bridge uses the same one.
 The token itself is shown with --reveal only: whoever has it can act as the app.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.withKeyStore(cmd.Context(), func(cfg config.Config, store db.Store) error {
+			if f.provider != "" && !slices.Contains(tokenProviders(), f.provider) {
+				return fmt.Errorf("--provider is one of %s", strings.Join(tokenProviders(), ", "))
+			}
+			if err := f.data.requireWeChat(); err != nil {
+				return err
+			}
+			return e.withDatabase(cmd.Context(), f.data, func(cfg config.Config, store db.Store) error {
 				return e.showAppTokens(cmd.Context(), cfg, store, f)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&f.app, "app", "", "only the `APP` of this alias or appid (default: all)")
+	cmd.Flags().StringVar(&f.provider, "provider", "", "only apps of this `PROVIDER`: apps of several may have the alias default")
+	f.data.add(cmd)
 	cmd.Flags().BoolVar(&f.reveal, "reveal", false, "show the tokens too")
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "write JSON")
 	return cmd
@@ -77,8 +88,8 @@ func (e *env) showAppTokens(ctx context.Context, cfg config.Config, store db.Sto
 	maker := clientMaker{weChatAPI(cfg, nil), weComAPI(cfg, nil), tokenStore{store, box}, e.logger()}
 	lines, known, failed := []appTokenLine{}, false, error(nil)
 	for _, a := range cfg.Apps {
-		if a.Provider == config.ProviderWebsite || f.app != "" && f.app != a.Alias && f.app != a.ID {
-			continue // website apps have no app token
+		if !slices.Contains(tokenProviders(), a.Provider) || f.provider != "" && f.provider != a.Provider || f.app != "" && f.app != a.Alias && f.app != a.ID {
+			continue
 		}
 		known = true
 		line, err := appTokenOf(ctx, maker, a)
@@ -94,12 +105,25 @@ func (e *env) showAppTokens(ctx context.Context, cfg config.Config, store db.Sto
 		lines = append(lines, line)
 	}
 	if !known {
-		return fmt.Errorf("there is no app %s that has app tokens", safeText(f.app))
+		return fmt.Errorf("there is no app%s%s that has app tokens", after(" ", safeText(f.app)), after(" of ", f.provider))
 	}
 	if f.asJSON {
 		return errors.Join(writeJSON(e.stdout, map[string]any{"app_tokens": lines}), failed)
 	}
 	return errors.Join(writeAppTokens(e.stdout, lines, f.reveal), failed)
+}
+
+// tokenProviders are those whose apps have app tokens: all but website.
+func tokenProviders() []string {
+	return slices.DeleteFunc(config.Providers(), func(p string) bool { return p == config.ProviderWebsite })
+}
+
+// after puts words before a text, if there is one.
+func after(words, text string) string {
+	if text == "" {
+		return ""
+	}
+	return words + text
 }
 
 // tokenSource is where the app token of an app of any provider that has one comes from.

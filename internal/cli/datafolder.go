@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +16,7 @@ import (
 type dataFolder struct {
 	database string // path of the file; the store makes it
 	secret   string // path of the file; it exists
+	running  string // path of the file with the addresses of a dev that runs here; see announce
 }
 
 // openDataFolder makes the folder and the secret where they do not exist. A process that is killed half-way leaves
@@ -34,7 +37,45 @@ func openDataFolder(dir string) (dataFolder, error) {
 
 // existingDataFolder only names the files.
 func existingDataFolder(dir string) dataFolder {
-	return dataFolder{database: filepath.Join(dir, "wxbridge.db"), secret: filepath.Join(dir, "secret")}
+	return dataFolder{database: filepath.Join(dir, "wxbridge.db"), secret: filepath.Join(dir, "secret"), running: filepath.Join(dir, "running.json")}
+}
+
+// devAddresses are where a dev that is running answers.
+type devAddresses struct{ bridge, simulator string }
+
+type announced struct {
+	Bridge    string `json:"bridge"`
+	Simulator string `json:"simulator"`
+}
+
+// announce leaves the addresses for the commands of operators. forget takes them away, unless another dev has left its own.
+func (d dataFolder) announce(at devAddresses) (forget func() error, err error) {
+	text, err := json.Marshal(announced{at.bridge, at.simulator})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(d.running, text, 0o600); err != nil {
+		return nil, fmt.Errorf("leave the addresses in the data folder: %w", err)
+	}
+	return func() error {
+		if now, err := os.ReadFile(d.running); err != nil || !bytes.Equal(now, text) {
+			return nil
+		}
+		return os.Remove(d.running)
+	}, nil
+}
+
+// addresses are those of the dev that runs on the folder; an error if none does.
+func (d dataFolder) addresses() (devAddresses, error) {
+	text, err := os.ReadFile(d.running)
+	if err != nil {
+		return devAddresses{}, err
+	}
+	var at announced
+	if err := json.Unmarshal(text, &at); err != nil {
+		return devAddresses{}, err
+	}
+	return devAddresses{at.Bridge, at.Simulator}, nil
 }
 
 // makeSecret writes 32 random bytes in base64 under another name and links it to path, which fails if path exists.

@@ -92,11 +92,7 @@ func (e *env) dev(ctx context.Context, f devFlags) (err error) {
 func (e *env) serveDev(ctx context.Context, cfg config.Config, files files, f devFlags, bridge, simulated net.Listener) error {
 	logger := e.logger()
 	simulatorURL := "http://localhost:" + portOf(simulated) // another site than the bridge's 127.0.0.1, so that SameSite counts
-	cfg.WeChatAPIURL = &url.URL{Scheme: "http", Host: simulated.Addr().String()}
-	cfg.WeChatOpenURL = &url.URL{Scheme: "http", Host: "localhost:" + portOf(simulated)}
-	cfg.WeChatMPURL = cfg.WeChatOpenURL
-	cfg.WeComAPIURL = cfg.WeChatAPIURL.JoinPath("/qyapi")
-	cfg.WeComLoginURL = cfg.WeChatOpenURL.JoinPath("/wwlogin")
+	cfg = withSimulator(cfg, &url.URL{Scheme: "http", Host: simulated.Addr().String()}, &url.URL{Scheme: "http", Host: "localhost:" + portOf(simulated)})
 
 	sim, err := simulator.New(simulator.Config{
 		Apps:        devApps(cfg, urlOf(bridge)),
@@ -122,6 +118,13 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, files files, f de
 	logStart(logger, cfg, bridge)
 	e.sayWhatToOpen(urlOf(bridge), simulatorURL, f.data)
 
+	if f.data != "" {
+		forget, err := existingDataFolder(f.data).announce(devAddresses{urlOf(bridge), simulatorURL})
+		if err != nil {
+			return errors.Join(err, app.close())
+		}
+		defer func() { _ = forget() }()
+	}
 	stop := app.inBackground(ctx, cfg)
 	fmt.Fprintf(e.stdout, "bridge: %s\nsimulator: %s\n", urlOf(bridge), simulatorURL) // both listeners take connections by now
 	sites := []site{
@@ -244,7 +247,7 @@ func devApps(cfg config.Config, bridge string) []simulator.App {
 			apps[i].JSDomains = domains
 			apps[i].AppID, apps[i].Secret = cfg.Official.ID, cfg.Official.Secret.Reveal()
 			apps[i].Token, apps[i].EncodingAESKey = cfg.Official.Token.Reveal(), cfg.Official.EncodingAESKey.Reveal()
-			apps[i].EventsMode = "" // encrypted, if there is a key
+			apps[i].Name, apps[i].EventsMode = config.DefaultApp, "" // encrypted, if there is a key
 		case simulator.ProviderMiniProgram:
 			apps[i].AppID, apps[i].Secret = cfg.MiniProgram.ID, cfg.MiniProgram.Secret.Reveal()
 		case simulator.ProviderWebsite:
@@ -256,7 +259,7 @@ func devApps(cfg config.Config, bridge string) []simulator.App {
 		if a.ID == cfg.Official.ID || a.ID == cfg.MiniProgram.ID || a.ID == cfg.Website.ID || a.Provider == config.ProviderWeCom && a.ID == cfg.WeCom.ID && a.AgentID == cfg.WeCom.AgentID {
 			continue
 		}
-		app := simulator.App{Provider: a.Provider, AppID: a.ID, Secret: a.Secret.Reveal(), RedirectDomain: cfg.PublicURL.Host,
+		app := simulator.App{Provider: a.Provider, AppID: a.ID, Name: a.Alias, Secret: a.Secret.Reveal(), RedirectDomain: cfg.PublicURL.Host,
 			Token: a.CallbackToken.Reveal(), EncodingAESKey: a.EncodingAESKey.Reveal(), OpenAccount: a.OpenAccount}
 		if a.Provider == config.ProviderWeCom {
 			app.OpenAccount, app.AgentID, app.EventsURL = "", int(a.AgentID), wecomEventsURL(bridge)+"?app="+a.Alias

@@ -2,10 +2,13 @@ package cli_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -256,5 +259,39 @@ func TestDevDataFolderWithABrokenSecretIsNotReplaced(t *testing.T) {
 	}
 	if content, _ := os.ReadFile(filepath.Join(data, "secret")); string(content) != "short\n" {
 		t.Error("the file was overwritten")
+	}
+}
+
+// The simulator of another run knows no token of the last one's, though its openids and appids are the same.
+func TestDevForgetsTheAppTokensOfTheSimulatorBefore(t *testing.T) {
+	data, clientsFile := t.TempDir(), filepath.Join(t.TempDir(), "clients.yaml")
+	sum := sha256.Sum256([]byte("a secret of the desk"))
+	registry := "clients:\n- {id: desk, secret_sha256: " + hex.EncodeToString(sum[:]) + ", may: [app-token]}\n"
+	if err := os.WriteFile(clientsFile, []byte(registry), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for run := range 2 {
+		d := startDev(t, t.TempDir(), []string{"WXBRIDGE_CLIENTS_FILE=" + clientsFile}, "--data", data)
+		request, err := http.NewRequest(http.MethodGet, d.bridge+"/internal/app-token", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.SetBasicAuth("desk", "a+secret+of+the+desk")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var token struct {
+			Value string `json:"access_token"`
+		}
+		err = json.NewDecoder(response.Body).Decode(&token)
+		response.Body.Close()
+		if err != nil || token.Value == "" {
+			t.Fatalf("run %d: %d %v", run+1, response.StatusCode, err)
+		}
+		if _, body := get(t, d.simulator+"/cgi-bin/getcallbackip?access_token="+url.QueryEscape(token.Value)); !strings.Contains(body, "ip_list") {
+			t.Errorf("run %d: WeChat says to the token of the bridge: %s", run+1, body)
+		}
+		d.stop(t)
 	}
 }

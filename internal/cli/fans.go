@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +35,7 @@ is known to several apps.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	fans.PersistentFlags().StringVar(&f.data, "data", "", "`DIR` of wxbridge dev --data, instead of the configuration")
+	f.data.add(fans)
 	fans.AddCommand(f.listCommand(), f.showCommand(), f.exportCommand(), f.blockCommand(), f.unblockCommand(), f.roleCommand(), f.eraseCommand(),
 		f.linkCommand(), f.unlinkCommand())
 	return fans
@@ -44,31 +43,12 @@ is known to several apps.`,
 
 type fansEnv struct {
 	*env
-	data string
+	data dataFlag
 }
 
-// withStore opens the database for one command. A database that is not there is not made.
-func (f *fansEnv) withStore(ctx context.Context, do func(db.Store) error) (err error) {
-	database, path := "", ""
-	if f.data != "" {
-		path = existingDataFolder(f.data).database
-		database = "sqlite://" + path
-	} else {
-		cfg, err := f.loadConfig()
-		if err != nil {
-			return err
-		}
-		database, path = cfg.Database, databasePath(cfg)
-	}
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("there is no database at %s; run this where the bridge's configuration is, or name the folder of wxbridge dev with --data", path)
-	}
-	store, err := db.Open(ctx, database, time.Now)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return do(store)
+// withStore opens the database for one command.
+func (f *fansEnv) withStore(ctx context.Context, do func(db.Store) error) error {
+	return f.env.withStore(ctx, f.data, do)
 }
 
 // withFan opens the database and finds the fan.

@@ -3,12 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"text/tabwriter"
 	"time"
 
@@ -53,6 +50,7 @@ func (a *app) followKeys(ctx context.Context) {
 }
 
 func (e *env) keysCommand() *cobra.Command {
+	var data dataFlag
 	keys := &cobra.Command{
 		Use:   "keys",
 		Short: "List and replace the keys that sign tokens",
@@ -61,18 +59,19 @@ follows by itself, within a second; it need not run.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	keys.AddCommand(e.keysListCommand(), e.keysRotateCommand())
+	data.add(keys)
+	keys.AddCommand(e.keysListCommand(&data), e.keysRotateCommand(&data))
 	return keys
 }
 
-func (e *env) keysListCommand() *cobra.Command {
+func (e *env) keysListCommand(data *dataFlag) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Show the keys: which signs, which will, which only verify",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.withKeyStore(cmd.Context(), func(_ config.Config, store db.Store) error {
+			return e.withDatabase(cmd.Context(), *data, func(_ config.Config, store db.Store) error {
 				entries, err := keyring.List(cmd.Context(), store, time.Now())
 				if err != nil {
 					return err
@@ -85,7 +84,7 @@ func (e *env) keysListCommand() *cobra.Command {
 	return cmd
 }
 
-func (e *env) keysRotateCommand() *cobra.Command {
+func (e *env) keysRotateCommand(data *dataFlag) *cobra.Command {
 	var asJSON, compromised bool
 	cmd := &cobra.Command{
 		Use:   "rotate",
@@ -98,7 +97,7 @@ With --compromised the new key signs at once, and all others are trusted no more
 the bridge at once and by others when they fetch the key set again. Everybody has to log in again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.withKeyStore(cmd.Context(), func(cfg config.Config, store db.Store) error {
+			return e.withDatabase(cmd.Context(), *data, func(cfg config.Config, store db.Store) error {
 				box, err := newBox(cfg)
 				if err != nil {
 					return err
@@ -118,23 +117,6 @@ the bridge at once and by others when they fetch the key set again. Everybody ha
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	cmd.Flags().BoolVar(&compromised, "compromised", false, "sign with a new key at once, and refuse what all others have signed")
 	return cmd
-}
-
-// withKeyStore opens the configured database, which must exist: a command that looks makes none.
-func (e *env) withKeyStore(ctx context.Context, do func(config.Config, db.Store) error) (err error) {
-	cfg, err := e.loadConfig()
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(databasePath(cfg)); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database at %s; the first start of the bridge makes it", databasePath(cfg))
-	}
-	store, err := db.Open(ctx, cfg.Database, time.Now)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	return do(cfg, store)
 }
 
 // keyLine is a key as it is listed.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,5 +124,36 @@ func TestRateLimitIsOnInServeAndOffInDev(t *testing.T) {
 		if status, _ := get(t, url+"/login/refused"); status != 200 {
 			t.Fatalf("dev, request %d: %d", i+1, status)
 		}
+	}
+}
+
+// A start says of which apps requests without app= cannot choose, and is quiet where one is the only one or the default.
+func TestAStartWarnsOfAppsNoneOfWhichIsTheDefault(t *testing.T) {
+	w := startWeChat(t)
+	const apps = `apps:
+- {alias: shop, provider: official_account, appid: wx5a1d0c77be4f2390, secret: 4c9b1f0e7d2a68533e90bb17a6d4f825}
+- {alias: club, provider: official_account, appid: wxd07c81f26ab3945e, secret: 1d6ea2907f4bc8530f9e27ab64c1d83e}
+- {alias: shop-mini, provider: mini_program, appid: wx9e3b64a1f05c7d82, secret: 8f27d3c05ab94e16027cd9e1b35af684}
+`
+	file := filepath.Join(t.TempDir(), "apps.yaml")
+	if err := os.WriteFile(file, []byte(apps), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	noDefault := slices.DeleteFunc(serveEnviron(t, w.url), func(v string) bool { return strings.Contains(v, "_APP_") })
+	b := startServe(t, t.TempDir(), append(noDefault, "WXBRIDGE_APPS_FILE="+file))
+	warning := b.lineWith(t, b.stderr, `"event":"config.no_default_app"`)
+	for _, part := range []string{`"level":"WARN"`, `"provider":"official_account"`, `"aliases":"shop club"`, "/login?app=shop", file} {
+		if !strings.Contains(warning, part) {
+			t.Errorf("no %s in %s", part, warning)
+		}
+	}
+	b.stop(t)
+	if n := strings.Count(b.stderr.String(), "config.no_default_app"); n != 1 {
+		t.Errorf("%d warnings; the mini program is the only one", n)
+	}
+	b = startServe(t, t.TempDir(), append(serveEnviron(t, w.url), "WXBRIDGE_APPS_FILE="+file))
+	b.stop(t)
+	if strings.Contains(b.stderr.String(), "config.no_default_app") {
+		t.Error("a warning beside an app named default")
 	}
 }

@@ -22,6 +22,7 @@ import (
 type menuFlags struct {
 	app, file string
 	replace   bool
+	data      dataFlag
 }
 
 func (e *env) menuCommand() *cobra.Command {
@@ -35,6 +36,7 @@ database are those of serve, which may be running: both use the same app token.`
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	menu.PersistentFlags().StringVar(&f.app, "app", "", "the official account `APP`, an alias or appid (default: the one there is, or the one named default)")
+	f.data.add(menu)
 
 	show := &cobra.Command{
 		Use:   "show",
@@ -86,7 +88,10 @@ type menuEnv struct {
 }
 
 func (e *env) withMenu(ctx context.Context, f menuFlags, do func(*menuEnv, context.Context) error) error {
-	return e.withKeyStore(ctx, func(cfg config.Config, store db.Store) error {
+	if err := f.data.requireWeChat(); err != nil {
+		return err
+	}
+	return e.withDatabase(ctx, f.data, func(cfg config.Config, store db.Store) error {
 		app, err := officialAccount(cfg, f.app)
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -113,7 +114,7 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 		slog.String("public_url", cfg.PublicURL.String()),
 		slog.String("listen", listener.Addr().String()),
 	}
-	for _, provider := range []string{config.ProviderOfficialAccount, config.ProviderMiniProgram, config.ProviderWebsite, config.ProviderWeCom} {
+	for _, provider := range config.Providers() {
 		var ids []string
 		for _, a := range cfg.AppsOf(provider) {
 			ids = append(ids, a.ID)
@@ -125,6 +126,30 @@ func logStart(logger *slog.Logger, cfg config.Config, listener net.Listener) {
 	attrs = append(attrs, slog.String("instances", "several processes of this machine may share the database; a login's callbacks belong to one of them"))
 	logger.Info("serving", attrs...)
 	warnOfPlainMode(logger, cfg)
+	warnOfNoDefault(logger, cfg)
+}
+
+// warnOfNoDefault tells of apps of one kind among which requests without app= cannot choose.
+func warnOfNoDefault(logger *slog.Logger, cfg config.Config) {
+	for _, provider := range config.Providers() {
+		var aliases []string
+		for _, a := range cfg.AppsOf(provider) {
+			aliases = append(aliases, a.Alias)
+		}
+		if len(aliases) < 2 || slices.Contains(aliases, config.DefaultApp) {
+			continue
+		}
+		example := "/login?app=" + aliases[0]
+		switch provider {
+		case config.ProviderMiniProgram:
+			example = `{"code":…,"app":"` + aliases[0] + `"} for /miniprogram/login`
+		case config.ProviderWebsite, config.ProviderWeCom:
+			example = "/login/" + provider + "?app=" + aliases[0]
+		}
+		logger.Warn("several apps of one kind, and none is named default: requests that do not name one with app= are refused",
+			"event", "config.no_default_app", "provider", provider, "aliases", strings.Join(aliases, " "),
+			"fix", "add app= to every link, such as "+example+", or give the app that is meant without it the alias default in "+cfg.AppsFile)
+	}
 }
 
 // warnOfPlainMode recommends encrypted pushes (WX-11).

@@ -3,19 +3,16 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"wxbridge/examples"
-	"wxbridge/internal/config"
 	"wxbridge/wechat/simulator"
 )
 
@@ -35,14 +32,15 @@ func (e *env) simulatorCommand() *cobra.Command {
 		Short: "Run the simulated WeChat alone, for any WeChat backend in any language",
 		Long: `Run the simulated WeChat alone. It keeps everything in memory and listens on loopback only.
 
-Without --apps it has an official account, a mini program, a website app and a WeCom app, and prints them on stdout as lines for
-an env file.`,
+Stdout has the apps as lines for an env file: the first of each kind, and further ones as a comment, for WXBRIDGE_APPS_FILE.
+Without --apps there are an official account, a mini program, a website app and a few WeCom apps, the same in every run.
+examples/simulator-apps.yaml shows what a file of apps may say, and README.md lists the fields.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return e.simulate(cmd.Context(), f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", defaultSimulatorListen, "loopback address, port 0 for any free one")
-	flags.StringVar(&f.apps, "apps", "", "YAML `file` with the apps: provider, appid, secret, redirect_domain, js_domains, open_account, events_url, token, encoding_aes_key, events_mode; for WeCom agentid and more")
+	flags.StringVar(&f.apps, "apps", "", "YAML `FILE` with the apps instead of the dev set; see examples/simulator-apps.yaml")
 	flags.StringVar(&f.bridge, "bridge", "http://"+defaultListen, "`URL` of the login server under test, for the phone page")
 	flags.StringToStringVar(&f.switches, "switch", nil, "set a doubtful behaviour, `name=choice`; may be repeated")
 	flags.BoolVar(&f.hostile, "hostile", false, "visit callbacks twice, as WeChat's clients do now and then")
@@ -88,10 +86,8 @@ func (e *env) simulate(ctx context.Context, f simulatorFlags) error {
   The phone page: %s   Stop with Ctrl-C.
 
 `, ownURL)
-	if f.apps == "" {
-		e.sayCallbacks(apps)
-		printEnvLines(e.stdout, apps, ownURL)
-	}
+	e.sayCallbacks(apps)
+	printEnvLines(e.stdout, apps, ownURL)
 	return serveSites(ctx, logger, 0, site{listener: listener, server: newSimulatorServer(sim, logger)})
 }
 
@@ -135,43 +131,6 @@ func withEvents(apps []simulator.App, bridge string) []simulator.App {
 // eventsURL is where a bridge takes the pushes of its default official account.
 func eventsURL(bridge string) string {
 	return strings.TrimSuffix(bridge, "/") + "/events/official-account"
-}
-
-// printEnvLines writes what a bridge needs to use this simulator.
-func printEnvLines(w io.Writer, apps []simulator.App, simulatorURL string) {
-	kinds := map[string]string{simulator.ProviderOfficialAccount: "OFFICIAL", simulator.ProviderMiniProgram: "MINIPROGRAM",
-		simulator.ProviderWebsite: "WEBSITE"}
-	for _, app := range apps {
-		if kind := kinds[app.Provider]; kind != "" && knownVariable(kind+"_APP_ID") {
-			fmt.Fprintf(w, "%s%s_APP_ID=%s\n%s%s_APP_SECRET=%s\n", config.Prefix, kind, app.AppID, config.Prefix, kind, app.Secret)
-		}
-	}
-	printCallbackLines(w, apps)
-	printWeComLines(w, apps, simulatorURL)
-	for _, name := range []string{"WECHAT_API_URL", "WECHAT_OPEN_URL", "WECHAT_MP_URL"} {
-		fmt.Fprintf(w, "%s%s=%s\n", config.Prefix, name, simulatorURL)
-	}
-}
-
-// knownVariable says whether a bridge has the setting: an unknown one would stop its start.
-func knownVariable(name string) bool {
-	return slices.ContainsFunc(config.Variables(), func(v config.Variable) bool { return v.Name == config.Prefix+name })
-}
-
-// printCallbackLines writes what checks and decrypts pushes, as far as the bridge has settings for it: an unknown one
-// would stop its start.
-func printCallbackLines(w io.Writer, apps []simulator.App) {
-	for _, app := range apps {
-		if app.Provider != simulator.ProviderOfficialAccount {
-			continue
-		}
-		values := map[string]string{"OFFICIAL_TOKEN": app.Token, "OFFICIAL_ENCODING_AES_KEY": app.EncodingAESKey}
-		for _, v := range config.Variables() {
-			if value := values[strings.TrimPrefix(v.Name, config.Prefix)]; value != "" {
-				fmt.Fprintf(w, "%s=%s\n", v.Name, value)
-			}
-		}
-	}
 }
 
 // sayCallbacks tells whoever runs a backend of their own where pushes go, and what they are signed and encrypted with.

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -87,9 +88,63 @@ func TestSimulatorReadsAnAppsFile(t *testing.T) {
 	if code := jsCode(t, url, "wei", "ww0123456789abcdef"); code == "" {
 		t.Error("the corp of the file is not known")
 	}
+	want := "WXBRIDGE_MINIPROGRAM_APP_ID=wx00112233445566ff\nWXBRIDGE_MINIPROGRAM_APP_SECRET=e10adc3949ba59abbe56e057f20f883e\n" +
+		"WXBRIDGE_WECOM_CORP_ID=ww0123456789abcdef\nWXBRIDGE_WECOM_AGENT_ID=1000002\nWXBRIDGE_WECOM_SECRET=not-a-real-secret\n" +
+		"WXBRIDGE_WECOM_API_URL=" + url + "/qyapi\nWXBRIDGE_WECOM_LOGIN_URL=" + url + "/wwlogin\n" +
+		"WXBRIDGE_WECHAT_API_URL=" + url + "\nWXBRIDGE_WECHAT_OPEN_URL=" + url + "\nWXBRIDGE_WECHAT_MP_URL=" + url + "\n"
 	p.stop(t)
-	if p.stdout.String() != "" {
-		t.Errorf("stdout: %s", p.stdout)
+	if p.stdout.String() != want {
+		t.Errorf("stdout:\n%s\nwant\n%s", p.stdout, want)
+	}
+}
+
+// The example says what an apps file may hold. What is printed of it serves a bridge, with the comment as its apps file.
+func TestSimulatorPrintsTheLinesOfTheExampleApps(t *testing.T) {
+	example, err := filepath.Abs("../../examples/simulator-apps.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, t.TempDir(), nil, "simulator", "--listen", "127.0.0.1:0", "--apps", example)
+	simulatorURL := p.line(t, p.stdout, "WXBRIDGE_WECHAT_MP_URL=")
+	settings, further := "", ""
+	for line := range strings.Lines(p.stdout.String()) {
+		if comment, is := strings.CutPrefix(line, "# "); !is {
+			settings += line
+		} else if further != "" || strings.HasPrefix(comment, "apps:") {
+			further += comment
+		}
+	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "apps.yaml"), further, 0o600)
+	writeFile(t, filepath.Join(dir, ".env"), settings, 0o600)
+	b := startServe(t, dir, []string{"WXBRIDGE_PUBLIC_URL=" + publicURL, "WXBRIDGE_LISTEN=127.0.0.1:0", "WXBRIDGE_SECRET=" + sealingSecret, "WXBRIDGE_APPS_FILE=apps.yaml"})
+	var people struct {
+		Apps []struct{ Provider, AppID string }
+	}
+	_, body := get(t, simulatorURL+"/_simulator/people")
+	if err := json.Unmarshal([]byte(body), &people); err != nil {
+		t.Fatal(err)
+	}
+	programs, accounts := 0, 0
+	serving := b.lineWith(t, b.stderr, `"msg":"serving"`)
+	for _, app := range people.Apps {
+		if !strings.Contains(serving, app.AppID) {
+			t.Errorf("the bridge does not serve %s %s:\n%s", app.Provider, app.AppID, serving)
+		}
+		switch app.Provider {
+		case "official_account":
+			accounts++
+		case "mini_program":
+			programs++
+			var answer loginAnswer
+			login := map[string]string{"code": jsCode(t, simulatorURL, "alice", app.AppID), "app": app.AppID}
+			if status := postJSON(t, b.url+"/miniprogram/login", login, &answer); status != http.StatusOK {
+				t.Errorf("a login with %s: %d", app.AppID, status)
+			}
+		}
+	}
+	if programs < 1 || accounts < 2 {
+		t.Errorf("the example has %d mini programs and %d official accounts", programs, accounts)
 	}
 }
 

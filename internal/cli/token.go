@@ -31,6 +31,7 @@ func (e *env) tokenCommand() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var jwks string
+	var data dataFlag
 	inspect := &cobra.Command{
 		Use:   "inspect [TOKEN]",
 		Short: "Show what a token says, and whether its signature is good",
@@ -45,13 +46,14 @@ if the token cannot be read or its signature is bad.`,
 			if err != nil {
 				return err
 			}
-			keys, err := e.inspectKeys(cmd.Context(), jwks)
+			keys, err := e.inspectKeys(cmd.Context(), jwks, data)
 			if err != nil {
 				return err
 			}
 			return inspectToken(cmd.Context(), e.stdout, raw, keys)
 		},
 	}
+	data.add(inspect)
 	inspect.Flags().StringVar(&jwks, "jwks", "", "`URL` of the key set, https://…/.well-known/jwks.json")
 	token.AddCommand(inspect)
 	return token
@@ -91,7 +93,7 @@ type inspectionKeys struct {
 	absent string // why source is nil
 }
 
-func (e *env) inspectKeys(ctx context.Context, jwksURL string) (inspectionKeys, error) {
+func (e *env) inspectKeys(ctx context.Context, jwksURL string, data dataFlag) (inspectionKeys, error) {
 	if jwksURL != "" {
 		source, err := jwtauth.NewRemoteKeySet(jwksURL, jwtauth.RemoteOptions{})
 		if err != nil {
@@ -99,7 +101,10 @@ func (e *env) inspectKeys(ctx context.Context, jwksURL string) (inspectionKeys, 
 		}
 		return inspectionKeys{source: source, origin: jwksURL}, nil
 	}
-	cfg, err := e.loadConfig()
+	cfg, err := e.configFor(data)
+	if data.dir != "" && err != nil {
+		return inspectionKeys{}, err
+	}
 	if err != nil {
 		return inspectionKeys{absent: "give --jwks URL, or run this where the bridge's configuration is"}, nil
 	}

@@ -27,7 +27,7 @@ database is the one that the configuration names. The bridge may be running; it 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	webhooks.PersistentFlags().StringVar(&f.data, "data", "", "`DIR` of wxbridge dev --data, instead of the configuration")
+	f.data.add(webhooks)
 	webhooks.AddCommand(f.webhooksListCommand(), f.webhooksRetryCommand(), f.webhooksDropCommand())
 	return webhooks
 }

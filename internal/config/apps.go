@@ -17,6 +17,9 @@ const (
 // providers are all of them. Nobody changes the list.
 var providers = []string{ProviderOfficialAccount, ProviderMiniProgram, ProviderWebsite, ProviderWeCom}
 
+// Providers are all that an app can be of.
+func Providers() []string { return slices.Clone(providers) }
+
 // DefaultApp is the alias of the apps that the environment configures, and the name of the open account of apps that
 // name none.
 const DefaultApp = "default"

@@ -23,6 +23,7 @@ type App struct {
 	Provider string // one of the Provider constants
 	AppID    string // "wx" and 16 hex digits in WeChat; any letters, digits, - and _ here
 	Secret   string
+	Name     string // what the phone page calls an official account, if there are several; "" leaves the appid
 
 	// RedirectDomain is an account's 网页授权域名 or a website app's 授权回调域: a bare host name. redirect_uri must have
 	// exactly this host (documented); its port is not compared (assumed: WeChat's setting has none, and a bridge on

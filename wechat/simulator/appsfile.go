@@ -16,6 +16,7 @@ import (
 //	  - provider: official_account      # or mini_program, website
 //	    appid: wx0123456789abcdef
 //	    secret: 0123456789abcdef0123456789abcdef
+//	    name: Shop                       # official_account: for the phone page; may be left out
 //	    redirect_domain: www.example.com # official_account, website: the host of redirect_uri
 //	    js_domains: [www.example.com]    # official_account: hosts whose pages may use the JS-SDK; left out: redirect_domain
 //	    open_account: default            # apps of one name share unionids; leave out for an unbound app
@@ -101,6 +102,7 @@ type appFields struct {
 	Provider       string `yaml:"provider"`
 	AppID          string `yaml:"appid"`
 	Secret         string `yaml:"secret"`
+	Name           string `yaml:"name"`
 	RedirectDomain string `yaml:"redirect_domain"`
 
 	JSDomains []string `yaml:"js_domains"`

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func TestChecklist18_Events(t *testing.T) {
 	w, in := newInbox(t, simulator.ModeAES, stoppedClock)
 	openid, unionid := w.account("bob", w.official.AppID)
 	type fields = map[string]any
-	for _, c := range []struct {
+	for n, c := range []struct {
 		event any
 		want  string // the elements after MsgType, as the XML has them
 	}{
@@ -85,8 +86,12 @@ func TestChecklist18_Events(t *testing.T) {
 	} {
 		report := w.push("bob", c.event)
 		m := in.open(t, in.last(t))
-		want := fmt.Sprintf("<xml><ToUserName><![CDATA[%s]]></ToUserName><FromUserName><![CDATA[%s]]></FromUserName><CreateTime>1789639200</CreateTime><MsgType><![CDATA[event]]></MsgType>%s</xml>",
-			m["ToUserName"], openid, c.want)
+		at := 1789639200
+		if n < 3 { // following and leaving take a second each
+			at += n
+		}
+		want := fmt.Sprintf("<xml><ToUserName><![CDATA[%s]]></ToUserName><FromUserName><![CDATA[%s]]></FromUserName><CreateTime>%d</CreateTime><MsgType><![CDATA[event]]></MsgType>%s</xml>",
+			m["ToUserName"], openid, at, c.want)
 		if report.Message != want {
 			t.Errorf("got\n%s, want\n%s", report.Message, want)
 		}
@@ -600,5 +605,47 @@ func TestEventsRefuseBadInput(t *testing.T) {
 	}
 	if a := w.do("POST", "/_simulator/events", `{}`, map[string]string{"Sec-Fetch-Site": "cross-site"}); a.status != http.StatusForbidden {
 		t.Errorf("from another site: %d", a.status)
+	}
+}
+
+// Follow, leave and follow again within a second are no repeats of each other for a server that knows them by FromUserName and
+// CreateTime; and subscribe_time is that of the last.
+func TestChecklist18_FollowingAndLeavingAtOnceAreDifferentEvents(t *testing.T) {
+	w, in := newInbox(t, simulator.ModeAES, stoppedClock)
+	var times []string
+	for _, event := range []string{"subscribe", "unsubscribe", "subscribe", "unsubscribe"} {
+		w.push("bob", event)
+		times = append(times, in.open(t, in.last(t))["CreateTime"])
+	}
+	if !slices.IsSorted(times) || len(slices.Compact(slices.Clone(times))) != len(times) {
+		t.Errorf("CreateTimes %v", times)
+	}
+	for range 100 {
+		w.push("bob", "subscribe")
+	}
+	first, err := strconv.Atoi(times[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last, err := strconv.Atoi(in.open(t, in.last(t))["CreateTime"]); err != nil || last-first > 61 {
+		t.Errorf("a script that never stops has come %d seconds ahead", last-first)
+	}
+}
+
+// Only followers have the account's chat and menu. The push is made all the same, and says so.
+func TestChecklist18_APushOfAStrangerSaysThatItIsUnlikely(t *testing.T) {
+	w, _ := newInbox(t, simulator.ModeAES)
+	for _, event := range []any{map[string]any{"name": "CLICK", "key": "V1"}, map[string]any{"name": "text", "content": "hello"}, map[string]any{"name": "SCAN", "scene": "x"}} {
+		if report := w.push("bob", event); !report.Delivered || !strings.Contains(report.Note, "bob does not follow") {
+			t.Errorf("bob: %+v", report)
+		}
+		if report := w.push("alice", event); !report.Delivered || report.Note != "" {
+			t.Errorf("alice: %+v", report)
+		}
+	}
+	for _, event := range []string{"unsubscribe", "subscribe", "user_info_modified"} {
+		if report := w.push("bob", event); report.Note != "" {
+			t.Errorf("%s: %+v", event, report)
+		}
 	}
 }

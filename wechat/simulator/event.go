@@ -81,6 +81,12 @@ func (e Event) isAboutConsent() bool {
 	return slices.Contains([]string{eventRevoke, eventCancellation, eventModified}, e.Name)
 }
 
+// needsFollowing tells what only followers do: write to the account, tap its menu (assumed), and scan without following by it
+// (documented, wechat-protocol §7). Such a push is made all the same, for servers that must survive it.
+func (e Event) needsFollowing() bool {
+	return e.isMessage() || slices.Contains([]string{"SCAN", "CLICK", "VIEW", "view_miniprogram", "LOCATION"}, e.Name)
+}
+
 // needs lists the fields that an event cannot go without; known is false for names that are not listed above.
 func (e Event) needs() (fields map[string]string, known bool) {
 	switch e.Name {

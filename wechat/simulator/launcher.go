@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -52,8 +53,10 @@ type launcherPage struct {
 	MenuProfile string
 	MenuDirect  string
 
-	AccountAppID string // of the official account that the chat is with, "" if there is none
-	ProgramAppID string // "" if there is no mini program to run
+	AccountAppID string            // of the official account that the chat is with, "" if there is none
+	AccountTitle string            // what its chat is headed with; "" for any
+	Accounts     []launcherAccount // that the chat can be with
+	ProgramAppID string            // "" if there is no mini program to run
 
 	Browser  string            // what the launcher's links open in
 	Browsers []launcherBrowser // what it can be
@@ -62,6 +65,8 @@ type launcherPage struct {
 }
 
 type launcherBrowser struct{ Name, About string }
+
+type launcherAccount struct{ AppID, Label string }
 
 type launcherPerson struct {
 	Name, Nickname, Letter, About string
@@ -76,9 +81,7 @@ func (l *launcher) handlePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := launcherPage{Lang: lang, OtherLang: otherLanguage(lang), T: texts, ProgramAppID: l.programAppID()}
-	if app := l.firstApp(ProviderOfficialAccount); app != nil {
-		page.AccountAppID = app.AppID
-	}
+	account := l.addAccounts(&page, r)
 	page.Holder, _ = holderOf(r) // a bad name counts as nobody: the page then asks for one
 	page.Stranger = page.Holder != ""
 	page.Browser = browserWeChat
@@ -92,7 +95,7 @@ func (l *launcher) handlePage(w http.ResponseWriter, r *http.Request) {
 		page.People = append(page.People, describe(name, texts))
 		page.Stranger = page.Stranger && name != page.Holder
 	}
-	l.addLinks(&page)
+	l.addLinks(&page, account)
 	l.addOrg(&page)
 
 	var html bytes.Buffer
@@ -119,18 +122,58 @@ func describe(name string, texts map[string]string) launcherPerson {
 	return launcherPerson{Name: name, Nickname: p.nickname, Letter: strings.ToUpper(name[:1]), About: about, Refuses: p.refuses}
 }
 
-// addLinks makes the menu of the first official account. The direct link is what menus held before there was a bridge:
-// straight to the authorize page, with one state for everybody.
-func (l *launcher) addLinks(page *launcherPage) {
-	app := l.firstApp(ProviderOfficialAccount)
+// accountCookie says which of several official accounts the chat is with.
+const accountCookie = "simulator_account"
+
+// addAccounts lists the official accounts and answers the one that the chat is with: the one that was chosen, else the first;
+// nil if there is none.
+func (l *launcher) addAccounts(page *launcherPage, r *http.Request) *App {
+	var chosen *App
+	cookie, err := r.Cookie(accountCookie)
+	for _, app := range l.server.sortedApps() {
+		if app.Provider != ProviderOfficialAccount {
+			continue
+		}
+		if chosen == nil || err == nil && cookie.Value == app.AppID {
+			chosen = app
+		}
+		page.Accounts = append(page.Accounts, launcherAccount{AppID: app.AppID, Label: app.label()})
+	}
+	if chosen != nil {
+		page.AccountAppID = chosen.AppID
+		if len(page.Accounts) > 1 {
+			page.AccountTitle = cmp.Or(chosen.Name, chosen.AppID)
+		}
+	}
+	return chosen
+}
+
+// label tells an app from the others.
+func (a *App) label() string {
+	if a.Name == "" {
+		return a.AppID
+	}
+	return a.Name + " · " + a.AppID
+}
+
+// addLinks makes the menu of the account. The direct link is what menus held before there was a bridge: straight to the
+// authorize page, with one state for everybody. With several accounts the links name theirs to the bridge, by app=.
+func (l *launcher) addLinks(page *launcherPage, app *App) {
 	if l.bridge == nil || app == nil {
 		return
 	}
 	page.Bridge = l.bridge.String()
-	page.MenuLogin = page.Bridge + "/login"
-	page.MenuProfile = page.Bridge + "/login?scope=userinfo"
+	callback := page.Bridge + "/callback/official-account"
+	login, profile := url.Values{}, url.Values{"scope": {"userinfo"}}
+	if len(page.Accounts) > 1 {
+		login.Set("app", app.AppID)
+		profile.Set("app", app.AppID)
+		callback += "?" + login.Encode()
+	}
+	page.MenuLogin = strings.TrimSuffix(page.Bridge+"/login?"+login.Encode(), "?")
+	page.MenuProfile = page.Bridge + "/login?" + profile.Encode()
 	page.MenuDirect = fmt.Sprintf("%s?appid=%s&redirect_uri=%s&response_type=code&scope=%s&state=STATE#wechat_redirect",
-		pathAuthorize, app.AppID, url.QueryEscape(page.Bridge+"/callback/official-account"), scopeBase)
+		pathAuthorize, app.AppID, url.QueryEscape(callback), scopeBase)
 }
 
 func (l *launcher) firstApp(provider string) *App {

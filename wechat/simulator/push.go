@@ -29,6 +29,7 @@ type PushReport struct {
 	Reply     *PushReply    `json:"reply,omitempty"`     // of a delivered push
 	Shown     string        `json:"shown,omitempty"`     // what the person sees in the chat for it
 	Following bool          `json:"following"`           // whether the person follows the account now
+	Note      string        `json:"note,omitempty"`      // that a real phone would not have come here
 	Suspended *time.Time    `json:"suspended,omitempty"` // no pushes to this app until then, on the simulator's clock
 }
 
@@ -57,7 +58,8 @@ func (s *Server) Push(ctx context.Context, appID, name string, e Event) (PushRep
 		return PushReport{}, err
 	}
 	s.meet(app, name)
-	message := writeXML(s.elements(e, app, name, s.now()))
+	at := s.timeOf(e, app, name)
+	message := writeXML(s.elements(e, app, name, at))
 	report := PushReport{Message: string(message), Attempts: []PushAttempt{}, Problem: app.unreachable()}
 	var p *push
 	if report.Problem == "" {
@@ -66,7 +68,10 @@ func (s *Server) Push(ctx context.Context, appID, name string, e Event) (PushRep
 			return PushReport{}, err
 		}
 	}
-	s.happen(e, app, name)
+	if e.needsFollowing() && !s.followOf(app, name).on {
+		report.Note = name + " does not follow the account: a real phone shows its chat and menu to followers only, and a scan brings subscribe"
+	}
+	s.happen(e, app, name, at)
 	report.Following = s.followOf(app, name).on
 	if p == nil {
 		return report, nil

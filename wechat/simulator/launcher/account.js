@@ -13,8 +13,14 @@ export function openChat(appid, holder, actions) {
     return { holderChanged() {}, tapped() {}, opened() {}, tell() {} };
   }
   const follow = element('follow');
+  let following = false; // as far as the page knows
 
-  function showFollowing(following) {
+  function showFollowing(now) {
+    following = now;
+    for (const chat of ['say', 'menu-click'].map(element)) {
+      chat.hidden = !following;
+    }
+    element('follow-hint').hidden = following || holder() === '';
     follow.setAttribute('aria-pressed', String(following));
     follow.textContent = following ? follow.dataset.pressed : follow.dataset.released;
     follow.classList.toggle('sim-quiet', following);
@@ -28,9 +34,14 @@ export function openChat(appid, holder, actions) {
     line.scrollIntoView({ block: 'nearest' });
   }
 
-  // happen lets an event happen to the holder and shows what became of it.
+  // happen lets an event happen to the holder and shows what became of it. Who does not follow the account has no chat with it
+  // (assumed), and so there is nothing to tell but that they follow now.
   async function happen(event) {
     const person = holder();
+    if (!following && event.name !== 'subscribe') {
+      add('sim-happened', element('follow-hint').textContent);
+      return;
+    }
     const report = await push(appid, person, event);
     if (person === holder()) {
       tell(event.name, report);
@@ -81,13 +92,14 @@ export function openChat(appid, holder, actions) {
     element('account-events').replaceChildren();
     element('account-actions').hidden = person === '';
     element('account-hint').hidden = person !== '';
+    showFollowing(false);
     if (person === '') {
       return;
     }
     const response = await fetch('/_simulator/following?' + new URLSearchParams({ person, appid }));
-    const { following } = await response.json();
+    const answer = await response.json();
     if (person === holder()) {
-      showFollowing(following === true);
+      showFollowing(answer.following === true);
       await opened();
     }
   }
@@ -116,7 +128,7 @@ export function openChat(appid, holder, actions) {
     tell, // of something that happened elsewhere on the phone
     // tapped is a link of the menu; the page it is on is being left.
     tapped(address) {
-      if (holder()) {
+      if (holder() && following) {
         happen({ name: 'VIEW', url: /^https?:/.test(address) ? address : new URL(address, location.origin).href });
       }
     },

@@ -91,6 +91,16 @@ element('browser').addEventListener('change', (event) => {
   showOrg(event.target.value);
 });
 
+// With several official accounts, the page is made anew for the chosen one.
+const SCANNED = 'simulator_scanned';
+
+function chatWith(appid) {
+  setCookie('simulator_account', appid);
+  location.reload();
+}
+
+element('account')?.addEventListener('change', (event) => chatWith(event.target.value));
+
 element('open-link').addEventListener('submit', (event) => {
   event.preventDefault();
   const address = addressOf(event.target.elements.link.value.trim());
@@ -131,12 +141,25 @@ const scanner = openScanner(
     comeFrom('');
     leaveFor(address, 'wechat');
   },
-  (event, report) => {
+  (event, report, appid) => {
     history.replaceState(null, '', '#account');
+    if (appid !== body.dataset.account) {
+      sessionStorage.setItem(SCANNED, JSON.stringify({ event, report }));
+      chatWith(appid);
+      return;
+    }
     openTab();
     chat.tell(event, report);
   }
 );
+
+// A scan that led to the chat with another account is told there.
+const scanned = sessionStorage.getItem(SCANNED);
+if (scanned) {
+  sessionStorage.removeItem(SCANNED);
+  const { event, report } = JSON.parse(scanned);
+  chat.tell(event, report);
+}
 
 // Tabs. The address names the open one, so that a reload and Back stay there.
 

@@ -3,7 +3,7 @@
 const element = (id) => document.getElementById(id);
 
 // openScanner wires the panel; holder() names the person, open(address) opens a page on their phone, and happened(event,
-// report) is told what an account heard of them.
+// report, appid) is told what an account heard of them.
 export function openScanner(holder, open, happened) {
   const result = element('scan-result');
   let scanned = ''; // what the account on show was found by
@@ -29,11 +29,11 @@ export function openScanner(holder, open, happened) {
     }
   }
 
-  function show({ kind, event, push, shown, open: page, error }, text) {
+  function show({ kind, appid, event, push, shown, open: page, error }, text) {
     if (page) {
       open(page);
     } else if (event) {
-      happened(event, push);
+      happened(event, push, appid);
     } else if (error || shown) {
       say(error ?? shown);
     } else if (kind === 'account') {
