@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ const maxMemberWait = 2 * time.Second
 // is asked, once at a time about each member.
 func (s *Server) confirmMember(ctx context.Context, n *session) error {
 	if strings.HasPrefix(n.openID, guestMark) {
-		return nil // there is nothing to confirm
+		return s.confirmGuest(n.appID)
 	}
 	for asked := false; ; asked = true {
 		fan, identity, err := s.cfg.Store.FanByIdentity(ctx, n.provider, n.appID, n.openID)
@@ -47,6 +48,15 @@ func (s *Server) confirmMember(ctx context.Context, n *session) error {
 			return err
 		}
 	}
+}
+
+// confirmGuest lets a session of somebody who is no member go on as long as an app of the corp lets guests in: there is
+// nobody to ask (WX-09).
+func (s *Server) confirmGuest(corpID string) error {
+	if slices.ContainsFunc(s.cfg.WeCom, func(a WeComApp) bool { return a.Guests && a.Client.CorpID() == corpID }) {
+		return nil
+	}
+	return errBadCredential.because(errors.New("guests are not let in any more"))
 }
 
 // askMember has WeCom asked about a member, and waits a while. Many requests share one question.

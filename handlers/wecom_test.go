@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +29,11 @@ const (
 // newOffice is newBridge with an app of a WeCom corp.
 func newOffice(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	t.Helper()
-	return startBridge(t, &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}, office: true}, "", change)
+	return startBridge(t, newBareOffice(t), "", change)
+}
+
+func newBareOffice(t testing.TB) *bridge {
+	return &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}, office: true}
 }
 
 // trustedCorps lets the WeCom apps trust the bridge and push to it, and gives the first.
@@ -207,6 +213,35 @@ func TestWeCom_GuestsWhereTheyAreWelcome(t *testing.T) {
 	}
 	if p := b.member("dai").visit("/login"); p.Request.URL.Path != "/login/not-member" {
 		t.Errorf("a disabled member becomes a guest at %s", p.Request.URL)
+	}
+}
+
+// WX-09: who came in as a guest is out again when guests are welcome no more, though the token has not run out.
+func TestWeCom_GuestsWhoAreWelcomeNoMore(t *testing.T) {
+	for _, path := range []string{"/auth/verify", "/me", "/"} {
+		t.Run(path, func(t *testing.T) {
+			b := newOffice(t, guests)
+			w := b.member("guest")
+			w.visit("/login?return_to=/")
+			cfg := b.cfg
+			cfg.WeCom = slices.Clone(cfg.WeCom)
+			cfg.WeCom[0].Guests = false
+			restarted, err := handlers.New(cfg)
+			must(t, err)
+			b.clock.Advance(tokenTTL * 3 / 4)
+			request := httptest.NewRequest("GET", b.url+path, nil)
+			request.Header.Set("Cookie", "wxbridge_token="+w.cookie("wxbridge_token"))
+			answer := httptest.NewRecorder()
+			restarted.ServeHTTP(answer, request)
+			for _, cookie := range answer.Result().Cookies() {
+				if cookie.Name == "wxbridge_token" && cookie.MaxAge >= 0 {
+					t.Errorf("renewed: %v", cookie)
+				}
+			}
+			if path != "/" && answer.Code != http.StatusUnauthorized {
+				t.Errorf("%d %s", answer.Code, answer.Body)
+			}
+		})
 	}
 }
 
