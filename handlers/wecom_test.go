@@ -159,6 +159,90 @@ func TestWeCom_AloneIsWhatADesktopGets(t *testing.T) {
 	}
 }
 
+// onlyWeCom is a bridge of a company that has nothing of WeChat's.
+func onlyWeCom(cfg *handlers.Config) {
+	cfg.Dev, cfg.OfficialAccounts, cfg.Websites, cfg.MiniPrograms = false, nil, nil, nil
+}
+
+func TestWeCom_AloneSendsWeChatsBrowserToWeCom(t *testing.T) {
+	b := newOffice(t, onlyWeCom)
+	w := b.browser("wei")
+	w.agent = "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Mobile/15E148 MicroMessenger/8.0.10(0x18000a24) NetType/WIFI Language/zh_CN"
+	for _, path := range []string{"/login", "/login/official-account", "/login/website"} {
+		p := w.get(path, "Accept", "text/html")
+		if p.StatusCode != http.StatusBadRequest || !strings.Contains(p.body, "请在企业微信中打开") {
+			t.Errorf("%s: %d %s", path, p.StatusCode, p.body)
+		}
+		if english := w.get(path, "Accept", "text/html", "Accept-Language", "en"); !strings.Contains(english.body, "Open this in WeCom") {
+			t.Errorf("%s in English: %s", path, english.body)
+		}
+		if p := w.get(path); p.errorOf(t).Error != "invalid_request" || !strings.Contains(p.body, "WeCom") {
+			t.Errorf("%s: %s", path, p.body)
+		}
+	}
+}
+
+// The home page names what people log in with.
+func TestWeCom_HomeSpeaksOfWeCom(t *testing.T) {
+	const signedOut, signedIn = "用企业微信登录", "你已通过企业微信登录"
+	both, alone := newOffice(t), newOffice(t, onlyWeCom)
+	member := both.member("wei")
+	desktop := alone.browser("wei")
+	desktop.agent = desktopAgent
+	for name, w := range map[string]*browser{"in WeCom": member, "nothing but WeCom": desktop} {
+		if p := w.get("/", "Accept", "text/html"); !strings.Contains(p.body, signedOut) {
+			t.Errorf("%s, signed out: %s", name, p.body)
+		}
+		w.visit("/login?return_to=/")
+		if p := w.get("/", "Accept", "text/html"); !strings.Contains(p.body, signedIn) {
+			t.Errorf("%s, signed in: %s", name, p.body)
+		}
+	}
+	fan := both.browser("alice")
+	if p := fan.get("/", "Accept", "text/html"); strings.Contains(p.body, "企业微信") {
+		t.Errorf("in WeChat: %s", p.body)
+	}
+	fan.register()
+	if p := fan.get("/", "Accept", "text/html"); strings.Contains(p.body, "企业微信") {
+		t.Errorf("in WeChat, signed in: %s", p.body)
+	}
+}
+
+// After a fault the way on is WeCom's again, though a browser without WeCom would get another login from /login.
+func TestWeCom_AFaultLeadsBackToWeCom(t *testing.T) {
+	b := newOffice(t, func(cfg *handlers.Config) { cfg.Dev = false })
+	b.fault(`{"path":"/qyapi/cgi-bin/auth/getuserinfo","errcode":-1,"times":0}`)
+	w := b.browser("wei")
+	w.agent = desktopAgent
+	p := w.get(w.callback("/login/wecom"), "Accept", "text/html")
+	if p.StatusCode != http.StatusServiceUnavailable || !strings.Contains(p.body, `href="/login/wecom"`) || !strings.Contains(p.body, "企业微信或我们的服务") {
+		t.Errorf("%d %s", p.StatusCode, p.body)
+	}
+}
+
+// Who does not confirm the scan has nothing to change in WeCom; who keeps private fields to themselves has.
+func TestWeCom_ARefusalSaysWhatToDo(t *testing.T) {
+	for _, row := range []struct {
+		name, agent, want, not string
+	}{
+		{"inside WeCom", wecomAgent, "个人敏感信息授权管理", "再扫一次"},
+		{"by a code on a PC", desktopAgent, "再扫一次", "个人敏感信息授权管理"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newOffice(t, func(cfg *handlers.Config) { cfg.Dev, cfg.WeCom[0].Private = false, true })
+			w := b.browser("wei")
+			w.agent, w.consent = row.agent, "deny"
+			p := w.visit("/login/wecom?return_to=/x")
+			if p.Request.URL.Path != "/login/refused" || !strings.Contains(p.body, row.want) || strings.Contains(p.body, row.not) {
+				t.Errorf("%s: %s", p.Request.URL, p.body)
+			}
+			if !strings.Contains(p.body, "/login/wecom?return_to=%2Fx") {
+				t.Errorf("no way back in %s", p.body)
+			}
+		})
+	}
+}
+
 func TestWeCom_WhoMayNotComeInMeetsAKindPage(t *testing.T) {
 	b := newOffice(t)
 	for person, row := range map[string]struct{ english, chinese string }{
