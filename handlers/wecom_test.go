@@ -347,8 +347,19 @@ func TestWeCom_AvatarByConsentOrWithout(t *testing.T) {
 		b := newOffice(t, private)
 		w := b.member("wei")
 		w.visit("/login?return_to=/")
-		if fan, err := b.store.Fan(t.Context(), w.mustClaims().Subject); err != nil || !strings.HasPrefix(fan.AvatarURL, "http") {
-			t.Errorf("fan %+v, %v", fan, err)
+		fan, err := b.store.Fan(t.Context(), w.mustClaims().Subject)
+		must(t, err)
+		if picture := w.get(fan.AvatarURL); picture.StatusCode != http.StatusOK || !strings.HasPrefix(picture.Header.Get("Content-Type"), "image/") {
+			t.Errorf("%s is no picture: %d", fan.AvatarURL, picture.StatusCode)
+		}
+	})
+	t.Run("by https for pages by https", func(t *testing.T) {
+		b := newOffice(t, func(cfg *handlers.Config) {
+			cfg.Dev, cfg.PublicURL = false, &url.URL{Scheme: "https", Host: "login.example.com"}
+		})
+		b.control("PUT", "/_simulator/switches", `{"wecom-app-age":"old"}`)
+		if p := b.wecomMini(b.wecomJSCode("wei"), b.corp.AppID); p.StatusCode != http.StatusOK || !strings.Contains(p.body, `"avatar_url":"https://`) {
+			t.Errorf("%d %s", p.StatusCode, p.body)
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
