@@ -243,6 +243,7 @@ func TestWeCom_ARefusalSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// WX-09: openid, external_userid and a linked corp's member in place of a userid, and a member who may not.
 func TestWeCom_WhoMayNotComeInMeetsAKindPage(t *testing.T) {
 	b := newOffice(t)
 	for person, row := range map[string]struct{ english, chinese string }{
@@ -496,7 +497,7 @@ func TestWeCom_TheLogSaysWhatToFix(t *testing.T) {
 	}
 }
 
-// A code that WeCom gave for another app of the corp is not ours to spend: 50001.
+// WX-09: a code that WeCom gave for another app of the corp is not ours to spend: 50001.
 func TestWeCom_CodeOfAnotherApp(t *testing.T) {
 	b := newOffice(t)
 	w := b.member("wei")
@@ -534,6 +535,7 @@ func TestWeCom_ReusedCode(t *testing.T) {
 	}
 }
 
+// WX-09.
 func TestWeCom_AgentOfAnotherCorp(t *testing.T) {
 	b := newOffice(t)
 	w := b.member("wei")
@@ -547,7 +549,7 @@ func TestWeCom_AgentOfAnotherCorp(t *testing.T) {
 	}
 }
 
-// 500 first logins at once ask for one token.
+// WX-17: 500 first logins at once ask for one token.
 func TestWeCom_AThunderingHerdFetchesOneToken(t *testing.T) {
 	b := newOffice(t)
 	var all sync.WaitGroup
@@ -575,7 +577,7 @@ func TestWeCom_AThunderingHerdFetchesOneToken(t *testing.T) {
 	}
 }
 
-// A wrong secret is not tried again and again: WeCom locks the address of who does.
+// WX-17: a wrong secret is not tried again and again: WeCom locks the address of who does.
 func TestWeCom_AWrongSecretIsAskedForTwiceAMinuteAtMost(t *testing.T) {
 	b := newOffice(t)
 	b.fault(`{"path":"/qyapi/cgi-bin/gettoken","errcode":40001,"times":0}`)
@@ -659,7 +661,7 @@ func TestWeCom_MiniProgram(t *testing.T) {
 	}
 }
 
-// Several corps can link one mini program: the corpid that WeCom answers must be ours.
+// WX-09: several corps can link one mini program; the corpid that WeCom answers must be ours.
 func TestWeCom_MiniProgramOfAnotherCorp(t *testing.T) {
 	b := newOffice(t)
 	other := simulator.App{}

@@ -451,6 +451,66 @@ func TestWeCom_PushesThatAreNotWeComs(t *testing.T) {
 	}
 }
 
+// WX-14: WeCom hears within its five seconds that a push was not stored, and sends it again.
+func TestWeCom_APushThatCannotBeStoredIsNotTaken(t *testing.T) {
+	for name, failing := range map[string]error{"slow": nil, "down": db.ErrUnavailable} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newOffice(t, func(cfg *handlers.Config) { cfg.Store = heldStore{cfg.Store, failing} })
+			w := b.loggedIn("wei")
+			start := time.Now()
+			report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "unsubscribe", OnlyTell: true})
+			must(t, err)
+			if report.Delivered || len(report.Attempts) != 3 || time.Since(start) > 3*5*time.Second {
+				t.Errorf("%+v", report)
+			}
+			for _, a := range report.Attempts {
+				if a.Status != http.StatusServiceUnavailable || a.DurationMS > 5000 {
+					t.Errorf("%+v", a)
+				}
+			}
+			if p := w.get("/me"); p.StatusCode != http.StatusOK {
+				t.Errorf("taken in part: %d", p.StatusCode)
+			}
+		})
+	}
+}
+
+// WX-13: the same push five times at once has one effect. Pushes of one second are the same.
+func TestWeCom_FiveCopiesAtOnce(t *testing.T) {
+	b := newOffice(t)
+	must(t, b.store.SetEndpoints(t.Context(), []db.Endpoint{{Name: "shop", Events: []string{"wecom.*"}}}))
+	for round := range 10 {
+		person := fmt.Sprintf("member-%d", round)
+		w := b.loggedIn(person)
+		b.clock.Advance(time.Second - time.Duration(b.clock.Now().Nanosecond())) // to the start of a second
+		second := b.clock.Now().Unix()
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, person, simulator.WeComEvent{Name: "unsubscribe", OnlyTell: true})
+				if err != nil || !report.Delivered {
+					t.Errorf("%+v %v", report, err)
+				}
+			})
+		}
+		all.Wait()
+		told := b.deliveries("shop")
+		if b.clock.Now().Unix() != second {
+			continue // too slow to say
+		}
+		if len(told) != 1 {
+			t.Errorf("told %d times", len(told))
+		}
+		if p := w.get("/me"); p.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%d", p.StatusCode)
+		}
+		return
+	}
+	t.Fatal("no five pushes arrive within a second")
+}
+
+// WX-13.
 func TestWeCom_ARepeatOfAPushIsTakenOnce(t *testing.T) {
 	b := newOffice(t)
 	w := b.loggedIn("wei")
