@@ -53,6 +53,7 @@ type bridge struct {
 	clock    *clock
 	log      *lockedBuffer
 	handler  *handlers.Server
+	cfg      handlers.Config // of handler
 	ring     *keyring.Keyring
 }
 
@@ -162,6 +163,7 @@ func startBridge(t testing.TB, b *bridge, eventsURL string, change []func(*handl
 		Now: b.clock.Now, Revoked: cfg.Revocations.Revoked, CacheBytes: 1 << 20})
 	must(t, err)
 	cfg.Verifier = b.verifier
+	b.cfg = cfg
 	b.handler, err = handlers.New(cfg)
 	must(t, err)
 	server.Config.Handler = b.handler

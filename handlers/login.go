@@ -46,10 +46,20 @@ func (s *Server) login(c *gin.Context) error {
 	case browserWeCom:
 		return s.logIn(c, db.ProviderWeCom, request)
 	}
-	if len(s.cfg.OfficialAccounts) == 0 && len(s.cfg.Websites) == 0 && len(s.cfg.WeCom) > 0 {
+	if s.onlyWeCom() {
 		return s.logIn(c, db.ProviderWeCom, request)
 	}
 	return s.loginDesktop(c, request)
+}
+
+// onlyWeCom reports whether WeCom's is the only login that a browser can have here.
+func (s *Server) onlyWeCom() bool {
+	return len(s.cfg.OfficialAccounts) == 0 && len(s.cfg.Websites) == 0 && len(s.cfg.WeCom) > 0
+}
+
+// leadsToWeCom reports whether /login leads this browser to WeCom.
+func (s *Server) leadsToWeCom(r *http.Request) bool {
+	return s.onlyWeCom() || len(s.cfg.WeCom) > 0 && s.browserOf(r) == browserWeCom
 }
 
 func (s *Server) loginRequest(c *gin.Context) (loginRequest, error) {

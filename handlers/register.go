@@ -37,7 +37,7 @@ func (s *Server) refusedPage(c *gin.Context) error {
 		view.RegisterURL = "/login/register"
 	default: // who scans a code elsewhere has no use for a tap here
 		view.LoginURL = "/login/" + entrancePath(mark.Provider) + "?" + loginQuery(mark.App, mark.ReturnTo, wechat.ScopeBase).Encode()
-		view.Member = mark.Provider == db.ProviderWeCom
+		view.Member, view.Outside = mark.Provider == db.ProviderWeCom, mark.Outside
 	}
 	return s.page(c, http.StatusOK, view)
 }

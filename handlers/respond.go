@@ -60,6 +60,8 @@ var (
 		description: "The return address is not allowed."}
 	errNotConfigured = &apiError{status: http.StatusBadRequest, code: "invalid_request", detail: templates.DetailProviderNotConfigured,
 		description: "This way to log in is not configured. Open the link in WeChat."}
+	errOpenInWeCom = &apiError{status: http.StatusBadRequest, code: "invalid_request", detail: templates.DetailOpenInWeCom,
+		description: "This way to log in is not configured. Open the link in WeCom."}
 	errNoCredential = &apiError{status: http.StatusUnauthorized, code: "invalid_token",
 		description: "Log in first."}
 	errBadCredential = &apiError{status: http.StatusUnauthorized, code: "invalid_token", credential: true,
@@ -98,6 +100,9 @@ func (s *Server) handle(h handlerFunc) gin.HandlerFunc {
 
 func (s *Server) fail(c *gin.Context, err error) {
 	answer := asAPIError(err)
+	if answer.detail == templates.DetailProviderNotConfigured && s.onlyWeCom() {
+		answer = errOpenInWeCom
+	}
 	s.logFailure(c, answer)
 	setFailureHeaders(c.Writer.Header(), answer)
 	if !wantsHTML(c.Request) {
@@ -106,6 +111,12 @@ func (s *Server) fail(c *gin.Context, err error) {
 	}
 	view := templates.Error{Status: answer.status, Kind: answer.code, Detail: answer.detail,
 		RequestID: requestIDOf(c)}
+	if route := routeOf(c); route == "/login/wecom" || route == "/callback/wecom" {
+		view.LoginURL = "/login/wecom"
+		if view.Kind == errUnavailable.code {
+			view.Detail = templates.DetailWeComUnavailable
+		}
+	}
 	if err := s.page(c, answer.status, view); err != nil {
 		s.cfg.Logger.Error("render error page", "request_id", requestIDOf(c), "err", err)
 		c.AbortWithStatus(http.StatusInternalServerError)

@@ -124,7 +124,7 @@ func (s *Server) memberLogin(ctx context.Context, app WeComApp, v wecom.Visitor)
 			avatar = private
 		}
 	}
-	return db.Login{Identity: identity, Profile: memberProfile(member, avatar),
+	return db.Login{Identity: identity, Profile: memberProfile(member, s.showable(avatar)),
 		Member: &db.Membership{Departments: string(jwtauth.DepartmentsOf(member.Departments...)), ConfirmedAt: asked}}, true, nil
 }
 
@@ -160,10 +160,15 @@ type storedMember struct {
 	Avatar         string  `json:"avatar,omitempty"`
 }
 
-func memberProfile(m wecom.Member, avatar string) *db.Profile {
-	if secure, plain := strings.CutPrefix(avatar, "http://"); plain {
-		avatar = "https://" + secure // its hosts serve both, and a page by https shows no other
+// showable is the address of an avatar that our pages can show: by https if they are. WeCom's hosts serve both.
+func (s *Server) showable(avatar string) string {
+	if host, plain := strings.CutPrefix(avatar, "http://"); plain && s.cfg.PublicURL.Scheme == "https" {
+		return "https://" + host
 	}
+	return avatar
+}
+
+func memberProfile(m wecom.Member, avatar string) *db.Profile {
 	kept := storedMember{UserID: m.UserID, Name: clip(m.Name, maxNickname), Departments: append([]int64{}, m.Departments...),
 		MainDepartment: m.MainDepartment, Position: clip(m.Position, maxPosition), Avatar: fitting(avatar, maxAvatarURL)}
 	text, err := json.Marshal(kept)

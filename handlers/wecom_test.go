@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +29,11 @@ const (
 // newOffice is newBridge with an app of a WeCom corp.
 func newOffice(t testing.TB, change ...func(*handlers.Config)) *bridge {
 	t.Helper()
-	return startBridge(t, &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}, office: true}, "", change)
+	return startBridge(t, newBareOffice(t), "", change)
+}
+
+func newBareOffice(t testing.TB) *bridge {
+	return &bridge{t: t, clock: &clock{}, log: &lockedBuffer{}, office: true}
 }
 
 // trustedCorps lets the WeCom apps trust the bridge and push to it, and gives the first.
@@ -153,6 +159,91 @@ func TestWeCom_AloneIsWhatADesktopGets(t *testing.T) {
 	}
 }
 
+// onlyWeCom is a bridge of a company that has nothing of WeChat's.
+func onlyWeCom(cfg *handlers.Config) {
+	cfg.Dev, cfg.OfficialAccounts, cfg.Websites, cfg.MiniPrograms = false, nil, nil, nil
+}
+
+func TestWeCom_AloneSendsWeChatsBrowserToWeCom(t *testing.T) {
+	b := newOffice(t, onlyWeCom)
+	w := b.browser("wei")
+	w.agent = "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Mobile/15E148 MicroMessenger/8.0.10(0x18000a24) NetType/WIFI Language/zh_CN"
+	for _, path := range []string{"/login", "/login/official-account", "/login/website"} {
+		p := w.get(path, "Accept", "text/html")
+		if p.StatusCode != http.StatusBadRequest || !strings.Contains(p.body, "请在企业微信中打开") {
+			t.Errorf("%s: %d %s", path, p.StatusCode, p.body)
+		}
+		if english := w.get(path, "Accept", "text/html", "Accept-Language", "en"); !strings.Contains(english.body, "Open this in WeCom") {
+			t.Errorf("%s in English: %s", path, english.body)
+		}
+		if p := w.get(path); p.errorOf(t).Error != "invalid_request" || !strings.Contains(p.body, "WeCom") {
+			t.Errorf("%s: %s", path, p.body)
+		}
+	}
+}
+
+// The home page names what people log in with.
+func TestWeCom_HomeSpeaksOfWeCom(t *testing.T) {
+	const signedOut, signedIn = "用企业微信登录", "你已通过企业微信登录"
+	both, alone := newOffice(t), newOffice(t, onlyWeCom)
+	member := both.member("wei")
+	desktop := alone.browser("wei")
+	desktop.agent = desktopAgent
+	for name, w := range map[string]*browser{"in WeCom": member, "nothing but WeCom": desktop} {
+		if p := w.get("/", "Accept", "text/html"); !strings.Contains(p.body, signedOut) {
+			t.Errorf("%s, signed out: %s", name, p.body)
+		}
+		w.visit("/login?return_to=/")
+		if p := w.get("/", "Accept", "text/html"); !strings.Contains(p.body, signedIn) {
+			t.Errorf("%s, signed in: %s", name, p.body)
+		}
+	}
+	fan := both.browser("alice")
+	if p := fan.get("/", "Accept", "text/html"); strings.Contains(p.body, "企业微信") {
+		t.Errorf("in WeChat: %s", p.body)
+	}
+	fan.register()
+	if p := fan.get("/", "Accept", "text/html"); strings.Contains(p.body, "企业微信") {
+		t.Errorf("in WeChat, signed in: %s", p.body)
+	}
+}
+
+// After a fault the way on is WeCom's again, though a browser without WeCom would get another login from /login.
+func TestWeCom_AFaultLeadsBackToWeCom(t *testing.T) {
+	b := newOffice(t, func(cfg *handlers.Config) { cfg.Dev = false })
+	b.fault(`{"path":"/qyapi/cgi-bin/auth/getuserinfo","errcode":-1,"times":0}`)
+	w := b.browser("wei")
+	w.agent = desktopAgent
+	p := w.get(w.callback("/login/wecom"), "Accept", "text/html")
+	if p.StatusCode != http.StatusServiceUnavailable || !strings.Contains(p.body, `href="/login/wecom"`) || !strings.Contains(p.body, "企业微信或我们的服务") {
+		t.Errorf("%d %s", p.StatusCode, p.body)
+	}
+}
+
+// Who does not confirm the scan has nothing to change in WeCom; who keeps private fields to themselves has.
+func TestWeCom_ARefusalSaysWhatToDo(t *testing.T) {
+	for _, row := range []struct {
+		name, agent, want, not string
+	}{
+		{"inside WeCom", wecomAgent, "个人敏感信息授权管理", "再扫一次"},
+		{"by a code on a PC", desktopAgent, "再扫一次", "个人敏感信息授权管理"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newOffice(t, func(cfg *handlers.Config) { cfg.Dev, cfg.WeCom[0].Private = false, true })
+			w := b.browser("wei")
+			w.agent, w.consent = row.agent, "deny"
+			p := w.visit("/login/wecom?return_to=/x")
+			if p.Request.URL.Path != "/login/refused" || !strings.Contains(p.body, row.want) || strings.Contains(p.body, row.not) {
+				t.Errorf("%s: %s", p.Request.URL, p.body)
+			}
+			if !strings.Contains(p.body, "/login/wecom?return_to=%2Fx") {
+				t.Errorf("no way back in %s", p.body)
+			}
+		})
+	}
+}
+
+// WX-09: openid, external_userid and a linked corp's member in place of a userid, and a member who may not.
 func TestWeCom_WhoMayNotComeInMeetsAKindPage(t *testing.T) {
 	b := newOffice(t)
 	for person, row := range map[string]struct{ english, chinese string }{
@@ -244,6 +335,35 @@ func TestWeCom_GuestsWhereTheyAreWelcome(t *testing.T) {
 	}
 }
 
+// WX-09: who came in as a guest is out again when guests are welcome no more, though the token has not run out.
+func TestWeCom_GuestsWhoAreWelcomeNoMore(t *testing.T) {
+	for _, path := range []string{"/auth/verify", "/me", "/"} {
+		t.Run(path, func(t *testing.T) {
+			b := newOffice(t, guests)
+			w := b.member("guest")
+			w.visit("/login?return_to=/")
+			cfg := b.cfg
+			cfg.WeCom = slices.Clone(cfg.WeCom)
+			cfg.WeCom[0].Guests = false
+			restarted, err := handlers.New(cfg)
+			must(t, err)
+			b.clock.Advance(tokenTTL * 3 / 4)
+			request := httptest.NewRequest("GET", b.url+path, nil)
+			request.Header.Set("Cookie", "wxbridge_token="+w.cookie("wxbridge_token"))
+			answer := httptest.NewRecorder()
+			restarted.ServeHTTP(answer, request)
+			for _, cookie := range answer.Result().Cookies() {
+				if cookie.Name == "wxbridge_token" && cookie.MaxAge >= 0 {
+					t.Errorf("renewed: %v", cookie)
+				}
+			}
+			if path != "/" && answer.Code != http.StatusUnauthorized {
+				t.Errorf("%d %s", answer.Code, answer.Body)
+			}
+		})
+	}
+}
+
 func TestWeCom_UseridsThatDifferByCaseAreOneMember(t *testing.T) {
 	b := newOffice(t)
 	first := b.member("member-zhang")
@@ -262,8 +382,19 @@ func TestWeCom_AvatarByConsentOrWithout(t *testing.T) {
 		b := newOffice(t, private)
 		w := b.member("wei")
 		w.visit("/login?return_to=/")
-		if fan, err := b.store.Fan(t.Context(), w.mustClaims().Subject); err != nil || !strings.HasPrefix(fan.AvatarURL, "http") {
-			t.Errorf("fan %+v, %v", fan, err)
+		fan, err := b.store.Fan(t.Context(), w.mustClaims().Subject)
+		must(t, err)
+		if picture := w.get(fan.AvatarURL); picture.StatusCode != http.StatusOK || !strings.HasPrefix(picture.Header.Get("Content-Type"), "image/") {
+			t.Errorf("%s is no picture: %d", fan.AvatarURL, picture.StatusCode)
+		}
+	})
+	t.Run("by https for pages by https", func(t *testing.T) {
+		b := newOffice(t, func(cfg *handlers.Config) {
+			cfg.Dev, cfg.PublicURL = false, &url.URL{Scheme: "https", Host: "login.example.com"}
+		})
+		b.control("PUT", "/_simulator/switches", `{"wecom-app-age":"old"}`)
+		if p := b.wecomMini(b.wecomJSCode("wei"), b.corp.AppID); p.StatusCode != http.StatusOK || !strings.Contains(p.body, `"avatar_url":"https://`) {
+			t.Errorf("%d %s", p.StatusCode, p.body)
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
@@ -400,7 +531,7 @@ func TestWeCom_TheLogSaysWhatToFix(t *testing.T) {
 	}
 }
 
-// A code that WeCom gave for another app of the corp is not ours to spend: 50001.
+// WX-09: a code that WeCom gave for another app of the corp is not ours to spend: 50001.
 func TestWeCom_CodeOfAnotherApp(t *testing.T) {
 	b := newOffice(t)
 	w := b.member("wei")
@@ -438,6 +569,7 @@ func TestWeCom_ReusedCode(t *testing.T) {
 	}
 }
 
+// WX-09.
 func TestWeCom_AgentOfAnotherCorp(t *testing.T) {
 	b := newOffice(t)
 	w := b.member("wei")
@@ -451,7 +583,7 @@ func TestWeCom_AgentOfAnotherCorp(t *testing.T) {
 	}
 }
 
-// First logins that come at once ask for one token.
+// WX-17: first logins that come at once ask for one token.
 func TestWeCom_AThunderingHerdFetchesOneToken(t *testing.T) {
 	b := newOffice(t)
 	var all sync.WaitGroup
@@ -479,7 +611,7 @@ func TestWeCom_AThunderingHerdFetchesOneToken(t *testing.T) {
 	}
 }
 
-// A wrong secret is not tried again and again: WeCom locks the address of who does.
+// WX-17: a wrong secret is not tried again and again: WeCom locks the address of who does.
 func TestWeCom_AWrongSecretIsAskedForTwiceAMinuteAtMost(t *testing.T) {
 	b := newOffice(t)
 	b.fault(`{"path":"/qyapi/cgi-bin/gettoken","errcode":40001,"times":0}`)
@@ -563,7 +695,7 @@ func TestWeCom_MiniProgram(t *testing.T) {
 	}
 }
 
-// Several corps can link one mini program: the corpid that WeCom answers must be ours.
+// WX-09: several corps can link one mini program; the corpid that WeCom answers must be ours.
 func TestWeCom_MiniProgramOfAnotherCorp(t *testing.T) {
 	b := newOffice(t)
 	other := simulator.App{}

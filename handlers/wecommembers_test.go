@@ -3,14 +3,21 @@ package handlers_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"wxbridge/db"
+	"wxbridge/handlers"
+	"wxbridge/wechat"
 	"wxbridge/wechat/simulator"
+	"wxbridge/wechat/wecom"
 )
 
 const askedPath = "/qyapi/cgi-bin/user/get"
@@ -100,6 +107,102 @@ func TestWeCom_WhoLeavesUnheardIsOutAtTheNextQuestion(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// agentOf is an app of the corp that reaches WeCom through a way of its own, on which member questions meet say once it is set.
+func (b *bridge) agentOf(alias string, app simulator.App, say *atomic.Int64) handlers.WeComApp {
+	to, err := url.Parse(b.simURL)
+	must(b.t, err)
+	onward := httputil.NewSingleHostReverseProxy(to)
+	way := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if code := say.Load(); code != 0 && r.URL.Path == askedPath {
+			fmt.Fprintf(w, `{"errcode":%d,"errmsg":"as the test wants it"}`, code)
+			return
+		}
+		onward.ServeHTTP(w, r)
+	}))
+	b.t.Cleanup(way.Close)
+	api := b.wecomAPI()
+	api.BaseURL, err = url.Parse(way.URL + "/qyapi")
+	must(b.t, err)
+	client, err := wecom.New(api, wecom.App{CorpID: app.AppID, AgentID: strconv.Itoa(app.AgentID), Secret: wechat.Secret(app.Secret)}, wecom.Options{})
+	must(b.t, err)
+	return handlers.WeComApp{Alias: alias, Client: client}
+}
+
+// The apps of a corp see different people. One that calls the member active is enough for a renewal; who is active for none is
+// gone, and nobody is as long as one of the apps cannot say.
+func TestWeCom_OneOfSeveralAppsOfTheCorpIsEnough(t *testing.T) {
+	const active, out, silent = 0, 60011, -1
+	for _, row := range []struct {
+		name          string
+		first, second int64 // what user/get answers to each; 0 the truth
+		renewed, gone bool
+	}{
+		{"the first calls them active", active, out, true, false},
+		{"the second calls them active", out, active, true, false},
+		{"the first cannot say, the second calls them active", silent, active, true, false},
+		{"neither may look at them", out, out, false, true},
+		{"the first may not look, the second cannot say", out, silent, false, false},
+		{"the first cannot say, the second may not look", silent, out, false, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var first, second atomic.Int64
+			b := newBareOffice(t)
+			startBridge(t, b, "", []func(*handlers.Config){func(cfg *handlers.Config) {
+				cfg.WeCom = []handlers.WeComApp{b.agentOf(handlers.DefaultApp, b.corp, &first)}
+				for _, app := range simulator.DevApps("") {
+					if app.AppID == b.corp.AppID && app.AgentID != b.corp.AgentID {
+						cfg.WeCom = append(cfg.WeCom, b.agentOf("second", app, &second))
+					}
+				}
+			}})
+			if len(b.cfg.WeCom) != 2 {
+				t.Fatalf("%d apps of the corp", len(b.cfg.WeCom))
+			}
+			w := b.loggedIn("wei")
+			b.clock.Advance(tokenTTL * 3 / 4)
+			w.get("/", "Accept", "text/html") // renewed: confirmed at the login
+			before := w.mustClaims()
+			b.clock.Advance(tokenTTL * 3 / 4)
+			first.Store(row.first)
+			second.Store(row.second)
+			p := w.get("/me")
+			if gone := p.StatusCode == http.StatusUnauthorized; gone != row.gone || gone != strings.Contains(b.log.String(), `"member.revoked"`) {
+				t.Errorf("%d %s", p.StatusCode, p.body)
+			}
+			if row.gone {
+				return
+			}
+			if now := w.mustClaims(); now.IssuedAt.After(before.IssuedAt) != row.renewed || now.Departments != "2,3" {
+				t.Errorf("renewed from %v to %+v", before.IssuedAt, now)
+			}
+		})
+	}
+}
+
+// Who may not see one app of the corp is turned away there, and goes on in the other.
+func TestWeCom_BarredFromOneAppAlone(t *testing.T) {
+	var first, second atomic.Int64
+	b := newBareOffice(t)
+	startBridge(t, b, "", []func(*handlers.Config){func(cfg *handlers.Config) {
+		cfg.WeCom = []handlers.WeComApp{b.agentOf(handlers.DefaultApp, b.corp, &first), b.agentOf("second", b.corp, &second)}
+	}})
+	w := b.loggedIn("wei")
+	second.Store(60011)
+	if p := w.visit("/login/wecom?app=second&prompt=login"); p.Request.URL.Path != "/login/not-member" {
+		t.Errorf("ends at %s", p.Request.URL)
+	}
+	if p := w.get("/me"); p.StatusCode != http.StatusOK {
+		t.Errorf("out of the other app too: %d", p.StatusCode)
+	}
+	first.Store(60011)
+	if p := w.visit("/login/wecom?app=second&prompt=login"); p.Request.URL.Path != "/login/not-member" {
+		t.Errorf("ends at %s", p.Request.URL)
+	}
+	if p := w.get("/me"); p.StatusCode != http.StatusUnauthorized {
+		t.Errorf("gone, and still in: %d", p.StatusCode)
 	}
 }
 
@@ -348,6 +451,66 @@ func TestWeCom_PushesThatAreNotWeComs(t *testing.T) {
 	}
 }
 
+// WX-14: WeCom hears within its five seconds that a push was not stored, and sends it again.
+func TestWeCom_APushThatCannotBeStoredIsNotTaken(t *testing.T) {
+	for name, failing := range map[string]error{"slow": nil, "down": db.ErrUnavailable} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newOffice(t, func(cfg *handlers.Config) { cfg.Store = heldStore{cfg.Store, failing} })
+			w := b.loggedIn("wei")
+			start := time.Now()
+			report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, "wei", simulator.WeComEvent{Name: "unsubscribe", OnlyTell: true})
+			must(t, err)
+			if report.Delivered || len(report.Attempts) != 3 || time.Since(start) > 3*5*time.Second {
+				t.Errorf("%+v", report)
+			}
+			for _, a := range report.Attempts {
+				if a.Status != http.StatusServiceUnavailable || a.DurationMS > 5000 {
+					t.Errorf("%+v", a)
+				}
+			}
+			if p := w.get("/me"); p.StatusCode != http.StatusOK {
+				t.Errorf("taken in part: %d", p.StatusCode)
+			}
+		})
+	}
+}
+
+// WX-13: the same push five times at once has one effect. Pushes of one second are the same.
+func TestWeCom_FiveCopiesAtOnce(t *testing.T) {
+	b := newOffice(t)
+	must(t, b.store.SetEndpoints(t.Context(), []db.Endpoint{{Name: "shop", Events: []string{"wecom.*"}}}))
+	for round := range 10 {
+		person := fmt.Sprintf("member-%d", round)
+		w := b.loggedIn(person)
+		b.clock.Advance(time.Second - time.Duration(b.clock.Now().Nanosecond())) // to the start of a second
+		second := b.clock.Now().Unix()
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() {
+				report, err := b.sim.PushWeCom(t.Context(), b.corp.AppID, 0, person, simulator.WeComEvent{Name: "unsubscribe", OnlyTell: true})
+				if err != nil || !report.Delivered {
+					t.Errorf("%+v %v", report, err)
+				}
+			})
+		}
+		all.Wait()
+		told := b.deliveries("shop")
+		if b.clock.Now().Unix() != second {
+			continue // too slow to say
+		}
+		if len(told) != 1 {
+			t.Errorf("told %d times", len(told))
+		}
+		if p := w.get("/me"); p.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%d", p.StatusCode)
+		}
+		return
+	}
+	t.Fatal("no five pushes arrive within a second")
+}
+
+// WX-13.
 func TestWeCom_ARepeatOfAPushIsTakenOnce(t *testing.T) {
 	b := newOffice(t)
 	w := b.loggedIn("wei")

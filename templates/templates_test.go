@@ -40,6 +40,7 @@ func everyPage(t *testing.T) map[string]templates.View {
 		"refused without a flow":          templates.Refused{},
 		"snapshot":                        templates.Snapshot{},
 		"a member refused":                templates.Refused{Member: true, LoginURL: "/login/wecom"},
+		"a member refused on a PC":        templates.Refused{Member: true, Outside: true, LoginURL: "/login/wecom"},
 		"not a member":                    templates.NotMember{},
 		"a member without access":         templates.NotMember{Member: true},
 		"cookies off":                     templates.CookiesOff{},
@@ -55,6 +56,8 @@ func everyPage(t *testing.T) map[string]templates.View {
 		"scan that is unknown":   templates.ScanEnd{Kind: "imaginary"},
 		"home signed in":         templates.Home{IDCookieName: "wxbridge_id", FormToken: "t0ken", SignedIn: true, ImageHosts: []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn"}},
 		"home signed out":        templates.Home{IDCookieName: "wxbridge_id"},
+		"home of WeCom":          templates.Home{IDCookieName: "wxbridge_id", WeCom: true},
+		"home of a member":       templates.Home{IDCookieName: "wxbridge_id", FormToken: "t0ken", SignedIn: true, WeCom: true},
 	}
 	for _, kind := range errorKinds {
 		views["error "+kind] = templates.Error{Status: 400, Kind: kind, RequestID: "ABC"}
@@ -75,7 +78,8 @@ var (
 	errorKinds = []string{"invalid_request", "invalid_grant", "invalid_token", "access_denied", "not_found", "method_not_allowed",
 		"rate_limited", "server_error", "temporarily_unavailable"}
 	details = []templates.Detail{templates.DetailProviderNotConfigured, templates.DetailBlocked, templates.DetailReturnTo, templates.DetailCrossSite,
-		templates.DetailTicket, templates.DetailWebViewOnly, templates.DetailAppUnnamed, templates.DetailAppUnknown, templates.DetailAppKind}
+		templates.DetailTicket, templates.DetailWebViewOnly, templates.DetailAppUnnamed, templates.DetailAppUnknown, templates.DetailAppKind,
+		templates.DetailOpenInWeCom, templates.DetailWeComUnavailable}
 )
 
 func newPages(t *testing.T) *templates.Pages {
@@ -268,6 +272,7 @@ func TestEveryOtherPageLeadsOn(t *testing.T) {
 		"a busy WeChat leads to another try":       {templates.Error{Status: 503, Kind: "temporarily_unavailable"}, map[string]string{"login": "/login"}},
 		"a blocked fan is not sent round in rings": {templates.Error{Status: 403, Kind: "access_denied", Detail: templates.DetailBlocked}, map[string]string{"home": "/"}},
 		"nor a browser without a login":            {templates.Error{Status: 400, Kind: "invalid_request", Detail: templates.DetailProviderNotConfigured}, map[string]string{"home": "/"}},
+		"nor one that is not WeCom's":              {templates.Error{Status: 400, Kind: "invalid_request", Detail: templates.DetailOpenInWeCom}, map[string]string{"home": "/"}},
 		"a link without its app is no ring":        {templates.Error{Status: 400, Kind: "invalid_request", Detail: templates.DetailAppUnnamed}, map[string]string{}},
 		"nor one with a wrong app":                 {templates.Error{Status: 400, Kind: "invalid_request", Detail: templates.DetailAppKind}, map[string]string{}},
 		"a missing page leads home":                {templates.Error{Status: 404, Kind: "not_found"}, map[string]string{"home": "/"}},

@@ -55,7 +55,7 @@ func TestEverySentenceIsUsedAndEveryUsedOneExists(t *testing.T) {
 	for _, detail := range details {
 		used["error.detail."+string(detail)+".text"] = true
 	}
-	for _, detail := range []templates.Detail{templates.DetailProviderNotConfigured, templates.DetailTicket, templates.DetailWebViewOnly,
+	for _, detail := range []templates.Detail{templates.DetailProviderNotConfigured, templates.DetailOpenInWeCom, templates.DetailTicket, templates.DetailWebViewOnly,
 		templates.DetailAppUnnamed, templates.DetailAppUnknown, templates.DetailAppKind} {
 		used["error.detail."+string(detail)+".title"] = true
 	}

@@ -24,6 +24,7 @@ type Refused struct {
 	RegisterURL string // the register page again (#again); without it a button to LoginURL (#login)
 	LoginURL    string // default /login
 	Member      bool   // a member of a WeCom corp, who is not asked for a nickname
+	Outside     bool   // a Member who was to scan a code with WeCom
 }
 
 // Snapshot tells a visitor in WeChat's snapshot mode what to tap.
@@ -58,6 +59,8 @@ type Detail string
 // The details that Error knows. An unknown one falls back to the sentence of the code.
 const (
 	DetailProviderNotConfigured Detail = "provider_not_configured" // this browser's login is not set up: open the link in WeChat
+	DetailOpenInWeCom           Detail = "open_in_wecom"           // there is no login but WeCom's, and this browser is WeChat's
+	DetailWeComUnavailable      Detail = "wecom_unavailable"       // of temporarily_unavailable, where WeCom was to answer
 	DetailBlocked               Detail = "blocked"                 // the fan is blocked
 	DetailReturnTo              Detail = "return_to"               // the return address is not allowed
 	DetailCrossSite             Detail = "cross_site"              // the request came from another site
@@ -92,6 +95,7 @@ type Home struct {
 	FormToken    string   // hidden field form_token of #logout; "" leaves it out
 	IDCookieName string   // the cookie that the page's script reads
 	SignedIn     bool     // the request carried a good access token
+	WeCom        bool     // with a login of WeCom's; not SignedIn: that is what the button leads to
 	ImageHosts   []string // the img-src entries of avatars, "https://host" or "host"; a picture from elsewhere becomes a letter
 }
 
@@ -110,7 +114,13 @@ func (Snapshot) titles() []string   { return []string{"snapshot.title"} }
 func (CookiesOff) titles() []string { return []string{"cookies_off.title"} }
 func (Scan) titles() []string       { return []string{"scan.title"} }
 func (Ticket) titles() []string     { return []string{"ticket.title"} }
-func (Home) titles() []string       { return []string{"home.title"} }
+
+func (h Home) titles() []string {
+	if h.WeCom {
+		return []string{"home.wecom_title"}
+	}
+	return []string{"home.title"}
+}
 
 func (n NotMember) titles() []string {
 	if n.Member {

@@ -18,6 +18,7 @@ import (
 	"wxbridge/handlers"
 	"wxbridge/internal/config"
 	"wxbridge/jwtauth"
+	"wxbridge/wechat/wecom"
 )
 
 // fansCommand is what operators do about fans. It works on the store itself, beside a bridge that is running: every process
@@ -30,7 +31,7 @@ func (e *env) fansCommand() *cobra.Command {
 		Long: `List, show, export, block, unblock, link and erase fans, and give them roles, in the database that the configuration names. The
 bridge may be running; it follows within a second.
 
-FAN is the id of a fan, an id that was merged into another (an alias), an openid, or provider:appid:openid where one openid
+FAN is the id of a fan, an id that was merged into another (an alias), an openid or WeCom userid, or provider:appid:openid where one
 is known to several apps.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -66,13 +67,16 @@ func (f *fansEnv) withFan(ctx context.Context, name string, do func(db.Store, db
 func findFan(ctx context.Context, store db.Store, name string) (db.Fan, error) {
 	if parts := strings.SplitN(name, ":", 3); len(parts) == 3 {
 		fan, _, err := store.FanByIdentity(ctx, parts[0], parts[1], parts[2])
+		if errors.Is(err, db.ErrNotFound) && parts[0] == db.ProviderWeCom {
+			fan, _, err = store.FanByIdentity(ctx, parts[0], parts[1], wecom.FoldUserID(parts[2]))
+		}
 		return fan, noSuchFan(err, name)
 	}
 	fan, err := store.Fan(ctx, name)
 	if !errors.Is(err, db.ErrNotFound) {
 		return fan, err
 	}
-	identities, err := store.IdentitiesByOpenID(ctx, name)
+	identities, err := identitiesCalled(ctx, store, name)
 	if err != nil {
 		return db.Fan{}, err
 	}
@@ -91,6 +95,22 @@ func findFan(ctx context.Context, store db.Store, name string) (db.Fan, error) {
 		return fan, noSuchFan(err, name)
 	}
 	return db.Fan{}, fmt.Errorf("several fans have this openid, each in another app; name one of\n  %s", safeText(strings.Join(names, " ")))
+}
+
+// identitiesCalled are those with this openid, and members with this userid, which WeCom spells as it was first written.
+func identitiesCalled(ctx context.Context, store db.Store, name string) ([]db.Identity, error) {
+	identities, err := store.IdentitiesByOpenID(ctx, name)
+	folded := wecom.FoldUserID(name)
+	if err != nil || folded == name {
+		return identities, err
+	}
+	members, err := store.IdentitiesByOpenID(ctx, folded)
+	for _, m := range members {
+		if m.Provider == db.ProviderWeCom {
+			identities = append(identities, m)
+		}
+	}
+	return identities, err
 }
 
 func noSuchFan(err error, name string) error {

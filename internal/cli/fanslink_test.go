@@ -56,6 +56,30 @@ func TestFansLink(t *testing.T) {
 	}
 }
 
+// A userid is what WeCom's console shows, whatever its case; an openid of WeChat's is not another one's.
+func TestFansByUserID(t *testing.T) {
+	s := newFanStore(t)
+	s.open(func(store db.Store) {
+		for _, openID := range []string{"zhangsan", "guest~oAbC"} {
+			if _, err := store.SaveLogin(t.Context(), db.Login{Identity: db.Identity{Provider: db.ProviderWeCom,
+				AppID: "ww0123456789abcdef", OpenID: openID, OpenAccount: "default"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	for _, name := range []string{"zhangsan", "ZhangSan", "wecom:ww0123456789abcdef:ZhangSan", "guest~oAbC", "wecom:ww0123456789abcdef:guest~oAbC"} {
+		want := "zhangsan"
+		if strings.Contains(name, "guest") {
+			want = "guest~oAbC"
+		}
+		if o := s.fans("show", name); o.code != 0 || !strings.Contains(o.stdout, "wecom:ww0123456789abcdef:"+want) {
+			t.Errorf("%s: %d %s %s", name, o.code, o.stdout, o.stderr)
+		}
+	}
+	s.refused("there is no fan", "show", "OALICE")
+	s.refused("there is no fan", "block", "official_account:wx00000000000000oa:oalice")
+}
+
 func TestFansLinkOfTwoRoles(t *testing.T) {
 	s := newFanStore(t)
 	s.fans("role", s.alice.ID, "buyer")

@@ -22,7 +22,7 @@ type WeComApp struct {
 var corpID = regexp.MustCompile(`^w[wx][0-9a-f]{16}$`)
 
 const (
-	notACorpID  = "is not a corpid, which is ww and 16 digits or letters a to f"
+	notACorpID  = "is not a corpid, which is ww (of old corps wx) and 16 digits or letters a to f"
 	notAnAgent  = "is not an AgentId, which is a whole number such as 1000002"
 	whereInCorp = "; WeCom's console has it on the app's page (应用管理)"
 )

@@ -329,6 +329,12 @@ func TestMessage_Events(t *testing.T) {
 		"an agent that is a word": event("a", "<Event>subscribe</Event><AgentID>x</AgentID>"),
 		"a UserID with a space":   event("sys", "<Event>change_contact</Event><ChangeType>delete_user</ChangeType><UserID>a b</UserID>"),
 		"no XML":                  "hello",
+
+		"WX-15 a DOCTYPE":       "<!DOCTYPE xml [<!ENTITY u \"zhangsan\">]>" + event("a", "<Event>subscribe</Event>"),
+		"WX-15 an instruction":  "<?xml-stylesheet href=\"x\"?>" + event("a", "<Event>subscribe</Event>"),
+		"WX-15 two senders":     event("a", "<FromUserName>b</FromUserName><Event>subscribe</Event>"),
+		"WX-15 two userids":     event("sys", "<Event>change_contact</Event><ChangeType>delete_user</ChangeType><UserID>a</UserID><UserID>b</UserID>"),
+		"WX-15 nested too deep": event("a", "<Event>subscribe</Event>"+strings.Repeat("<x>", 2_000)+strings.Repeat("</x>", 2_000)),
 	} {
 		if m, err := open(t, message); !errors.Is(err, wechat.ErrMalformed) || m != nil {
 			t.Errorf("%s: %+v, %v", name, m, err)
@@ -346,6 +352,9 @@ func TestWX13_KeysTellRepeatsFromOthers(t *testing.T) {
 		event("sys", "<Event>change_contact</Event><ChangeType>delete_user</ChangeType><UserID>zhangsan</UserID>"),
 		event("sys", "<Event>change_contact</Event><ChangeType>delete_user</ChangeType><UserID>lisi</UserID>"),
 		event("sys", "<Event>change_contact</Event><ChangeType>create_user</ChangeType><UserID>lisi</UserID>"),
+		event("sys", "<Event>change_contact</Event><ChangeType>update_user</ChangeType><UserID>lisi</UserID><Department>1</Department>"),
+		event("sys", "<Event>change_contact</Event><ChangeType>update_user</ChangeType><UserID>lisi</UserID><Department>1,2</Department>"),
+		event("sys", "<Event>change_contact</Event><ChangeType>update_user</ChangeType><UserID>lisi</UserID><Status>2</Status>"),
 		event("sys", "<Event>change_contact</Event><ChangeType>delete_party</ChangeType><Id>1</Id>"),
 		event("sys", "<Event>change_contact</Event><ChangeType>delete_party</ChangeType><Id>2</Id>"),
 		event("sys", "<Event>change_contact</Event><ChangeType>update_tag</ChangeType><TagId>2</TagId>"),
@@ -361,8 +370,8 @@ func TestWX13_KeysTellRepeatsFromOthers(t *testing.T) {
 			seen[m.Key()] = message
 		}
 	}
-	if len(seen) != 9 {
-		t.Errorf("%d keys of 9 messages, each twice", len(seen))
+	if len(seen) != 12 {
+		t.Errorf("%d keys of 12 messages, each twice", len(seen))
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,14 +66,16 @@ func (m *Message) aboutDirectory() bool {
 }
 
 // Key is the same for a push and its repeats, and different for any two pushes to
-// one app: 64 hex digits. All events about the directory have one sender, and may
-// come several in a second.
+// one app: 64 hex digits. All events about the directory have one sender, and several
+// may come in a second, also about one member: what they say tells them apart.
 func (m *Message) Key() string {
 	if !m.aboutDirectory() {
 		return m.Message.Key()
 	}
-	parts := []string{"change", m.From, strconv.FormatInt(m.CreatedAt.Unix(), 10), string(m.Change), m.UserID, m.NewUserID,
-		m.Fields["Id"], m.Fields["TagId"]}
+	parts := []string{"change"}
+	for _, name := range slices.Sorted(maps.Keys(m.Fields)) {
+		parts = append(parts, name, m.Fields[name])
+	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])
 }
