@@ -90,11 +90,11 @@ func (s *Server) ticketPage(c *gin.Context) error {
 		return err
 	}
 	session, err := s.ticketSession(c, t)
-	if err != nil {
-		return err
-	}
-	if s.continues(c, session) {
+	switch {
+	case (err == nil || wantsHTML(c.Request)) && s.continues(c, t, session):
 		return redirect(c, to)
+	case err != nil:
+		return err
 	}
 	self := url.URL{Path: "/login/ticket", RawQuery: url.Values{"ticket": {p["ticket"]}, "return_to": {to}}.Encode()}
 	c.Header("Content-Security-Policy", templates.ContentSecurityPolicyOfForm(s.originOf(to)))
@@ -118,16 +118,12 @@ func (s *Server) useTicket(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	session, err := s.ticketSession(c, t)
+	session, err := s.spendTicket(c, t)
 	if err != nil {
+		if wantsHTML(c.Request) && s.continues(c, t, session) { // a second tap
+			return seeOther(c, to)
+		}
 		return err
-	}
-	first, err := s.cfg.Store.Spend(c.Request.Context(), t.ID, time.UnixMilli(t.Expires))
-	switch {
-	case err != nil:
-		return err
-	case !first:
-		return errTicket.because(errors.New("used before"))
 	}
 	if err := s.setSession(c, session); err != nil {
 		return endedTicket(err)
@@ -135,14 +131,23 @@ func (s *Server) useTicket(c *gin.Context) error {
 	recordOf(c).note(slog.String("fan", session.fan.ID))
 	recordOf(c).noteEvent("login.ok", slog.LevelInfo)
 	recordOf(c).noteLogin("ok")
-	c.Header("Cache-Control", "no-store")
-	c.Header("Location", location(to))
-	c.Status(http.StatusSeeOther)
-	c.Writer.WriteHeaderNow()
-	return nil
+	return seeOther(c, to)
 }
 
-// readTicket opens a ticket that has not expired, and checks where it leads.
+// spendTicket spends a ticket that is still good, once.
+func (s *Server) spendTicket(c *gin.Context, t ticket) (session, error) {
+	session, err := s.ticketSession(c, t)
+	if err != nil {
+		return session, err
+	}
+	first, err := s.cfg.Store.Spend(c.Request.Context(), t.ID, time.UnixMilli(t.Expires))
+	if err == nil && !first {
+		err = errTicket.because(errors.New("used before"))
+	}
+	return session, err
+}
+
+// readTicket opens a ticket, however old, and checks where it leads.
 func (s *Server) readTicket(c *gin.Context, p params) (t ticket, returnTo string, err error) {
 	recordOf(c).provider = db.ProviderMiniProgram
 	returnTo = s.returnTo.Default()
@@ -166,14 +171,15 @@ func (s *Server) readTicket(c *gin.Context, p params) (t ticket, returnTo string
 	if err != nil {
 		return ticket{}, "", errTicket.because(err)
 	}
-	if left := time.UnixMilli(t.Expires).Sub(s.cfg.Now()); left <= 0 || left > ticketLife+time.Minute {
-		return ticket{}, "", errTicket.because(errors.New("expired"))
-	}
 	return t, returnTo, nil
 }
 
-// ticketSession finds the fan of the ticket, and whether it may still be used: it was not, and nothing has ended its session.
+// ticketSession finds the fan of the ticket, and whether it may still be used: it has not expired and was not used, and nothing
+// has ended its session.
 func (s *Server) ticketSession(c *gin.Context, t ticket) (session, error) {
+	if left := time.UnixMilli(t.Expires).Sub(s.cfg.Now()); left <= 0 || left > ticketLife+time.Minute {
+		return session{}, errTicket.because(errors.New("expired"))
+	}
 	ctx := c.Request.Context()
 	fan, err := s.cfg.Store.Fan(ctx, t.Subject)
 	switch {
@@ -211,10 +217,12 @@ func endedTicket(err error) error {
 	return err
 }
 
-// continues reports whether the browser is logged in already as what the ticket would make it. Then there is nothing to ask.
-func (s *Server) continues(c *gin.Context, n session) bool {
+// continues reports whether the browser is logged in already as what the ticket would make it. Then there is nothing to ask, and
+// a person sees no error for a ticket that is used or too old: Back leads to its page, WeChat loads it again, people tap twice.
+// n is the session the ticket would give, if it still would.
+func (s *Server) continues(c *gin.Context, t ticket, n session) bool {
 	claims, ok := s.miniProgramCookie(c)
-	return ok && claims.Subject == n.fan.ID && claims.AppID == n.appID && claims.OpenID == n.openID
+	return ok && (claims.Subject == t.Subject || claims.Subject == n.fan.ID) && claims.AppID == t.AppID && claims.OpenID == t.OpenID
 }
 
 // miniProgramCookie is the good cookie of a session that began in a mini program, if the browser has one; it is renewed if it is
