@@ -59,11 +59,7 @@ func (r *reader) root(text []byte) ast.Node {
 	}
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		line := 0
-		if at, ok := errors.AsType[yaml.Error](err); ok && at.GetToken() != nil && at.GetToken().Position != nil {
-			line = at.GetToken().Position.Line
-		}
-		r.fault(line, "is not YAML")
+		r.faults = append(r.faults, notYAML(err))
 		return nil
 	}
 	if len(file.Docs) > 1 {
@@ -75,7 +71,7 @@ func (r *reader) root(text []byte) ast.Node {
 		return nil
 	}
 	body := file.Docs[0].Body
-	fields, ok := r.fields(body, "the file has a list named buttons", kindSub)
+	fields, ok := r.fields(body, "is not a list named buttons; examples/menu.yaml shows one", kindSub)
 	if !ok {
 		return nil
 	}
@@ -84,6 +80,24 @@ func (r *reader) root(text []byte) ast.Node {
 		r.fault(0, "has no button in a list named buttons")
 	}
 	return f.value
+}
+
+// notYAML says where the file is none, and why if the parser knows.
+func notYAML(err error) Fault {
+	fault := Fault{Problem: "is not YAML"}
+	at, ok := errors.AsType[yaml.Error](err)
+	if !ok {
+		return fault
+	}
+	if at.GetToken() != nil && at.GetToken().Position != nil {
+		fault.Line = at.GetToken().Position.Line
+	}
+	why := at.GetMessage()
+	if strings.Contains(why, "'\t'") {
+		why = "a line begins with a tab; indent with spaces"
+	}
+	fault.Problem += ": " + strings.Trim(strconv.QuoteToGraphic(why), `"`)
+	return fault
 }
 
 // shown is a name from the file that is fit for a terminal.
