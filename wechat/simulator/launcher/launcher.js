@@ -79,9 +79,10 @@ document.addEventListener('click', (event) => {
       chat.tapped(link.dataset.url);
     }
     setCookie(SWITCHED, '', '; Max-Age=0');
-    if (addressFor(link.href) !== link.href) {
+    const browser = link.dataset.entry === 'chat' ? 'wechat' : body.dataset.browser; // the chat is WeChat's own
+    if (addressFor(link.href, browser) !== link.href) {
       event.preventDefault();
-      leaveFor(link.href);
+      leaveFor(link.href, browser);
     }
   }
 });
