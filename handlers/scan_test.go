@@ -542,8 +542,26 @@ func TestSRV07_MalformedScans(t *testing.T) {
 	}
 }
 
+// With the simulator there is no camera: the page of dev says in words what its code says.
+func TestScanPageOfDevSaysWhatTheCodeSays(t *testing.T) {
+	says := regexp.MustCompile(`<p id="says"[^>]*>([^<]+)</p>`)
+	straight := newBridge(t, direct)
+	desk := straight.computer().startScan("")
+	if found := says.FindStringSubmatch(desk.page.body); found == nil || found[1] != straight.url+"/login/scan/confirm?scan="+desk.scan.Code {
+		t.Errorf("%v in %s", found, desk.page.body)
+	}
+	account := newEventBridge(t, pushModes[0])
+	if found := says.FindStringSubmatch(account.computer().startScan("").page.body); found == nil || !strings.HasPrefix(found[1], "http://weixin.qq.com/q/") {
+		t.Errorf("%v", found)
+	}
+	public := newBridge(t, direct, inProduction)
+	if desk := public.computer().startScan(""); says.MatchString(desk.page.body) || strings.Contains(desk.page.body, desk.scan.Code) {
+		t.Error("it does so in production")
+	}
+}
+
 func TestScanPage(t *testing.T) {
-	b := newBridge(t, direct)
+	b := newBridge(t, direct, inProduction)
 	computer := b.computer()
 	desk := computer.startScan("return_to=/a&prompt=login")
 	if policy := desk.page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "connect-src 'self'") || strings.Contains(policy, "unsafe") {
