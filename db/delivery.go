@@ -36,12 +36,30 @@ type FailedDelivery struct {
 	Problem   string // of the last attempt
 }
 
+// Retried says what Retry has made due.
+type Retried struct {
+	Waiting int // that waited for their turn or for the next attempt
+	GivenUp int // that had been given up
+}
+
+// Which deliveries are meant. The zero Which means all.
+type Which struct {
+	EventID string    // only that of this event
+	Before  time.Time // only those of events made before
+}
+
+// Dropped says what Drop has forgotten.
+type Dropped struct {
+	Waiting, GivenUp int
+	Sending          int // not forgotten: they are being sent
+}
+
 // ErrNotYet: an earlier event of the same key has to be delivered first.
 var ErrNotYet = errors.New("an earlier event is still on its way")
 
 // OutboxStore keeps events until every endpoint that wants them has them. Of
 // one endpoint and Event.Order at most one delivery is under way at a time, and
-// none before an earlier one was acknowledged or given up.
+// none before an earlier one was acknowledged or given up, but for ClaimReply.
 type OutboxStore interface {
 	// SetEndpoints says whom events are kept for from now on. All processes on
 	// one store set the same. A process that sets none tells those that another
@@ -67,14 +85,17 @@ type OutboxStore interface {
 	ClaimDeliveries(ctx context.Context, endpoint string, limit int, lease time.Duration) ([]Delivery, error)
 
 	// ClaimReply claims the delivery of an event with ReplyBy to an endpoint that
-	// may answer it. ErrNotYet if others come first; ErrNotFound if it is not for
-	// the endpoint, is being delivered or was delivered.
+	// may answer it, ahead of earlier ones that only wait for their next attempt or
+	// behind such: somebody waits for the answer. ErrNotYet while an earlier one is
+	// being delivered, is due, or is held for an answer itself; ErrNotFound if it is
+	// not for the endpoint, is being delivered or was delivered.
 	ClaimReply(ctx context.Context, eventID, endpoint string, lease time.Duration) (Delivery, error)
 
 	// Delivered settles a delivery that was acknowledged.
 	Delivered(ctx context.Context, r Receipt) error
 
-	// Postpone makes a delivery that was not acknowledged due again, later.
+	// Postpone makes a delivery that was not acknowledged due again, later, and in
+	// its turn: after those that ClaimReply has let it go ahead of.
 	Postpone(ctx context.Context, r Receipt, until time.Time, problem string) error
 
 	// GiveUp settles a delivery that is not tried again. It is kept for Retry.
@@ -90,10 +111,22 @@ type OutboxStore interface {
 	// DisableEndpoint stops deliveries to an endpoint. They are kept.
 	DisableEndpoint(ctx context.Context, endpoint string) error
 
-	// Retry makes deliveries to the endpoint that were given up due again, all or
-	// that of one event, and enables the endpoint. It returns how many deliveries;
-	// ErrNotFound if there is no such endpoint, or no such failed delivery.
-	Retry(ctx context.Context, endpoint, eventID string) (int, error)
+	// Rest notes until when a bridge leaves an endpoint that fails alone.
+	Rest(ctx context.Context, endpoint string, until time.Time) error
+
+	// Resting returns until when; zero after Retry, or when a delivery was
+	// acknowledged, in whatever process.
+	Resting(ctx context.Context, endpoint string) (time.Time, error)
+
+	// Retry makes deliveries to the endpoint due now, those that wait and those that
+	// were given up, all or that of one event, with their attempts counted anew. It
+	// enables the endpoint and ends its rest. Of one event, what has to go before it
+	// is due too. ErrNotFound if there is no such endpoint or delivery.
+	Retry(ctx context.Context, endpoint, eventID string) (Retried, error)
+
+	// Drop forgets deliveries to the endpoint that wait or were given up, but those
+	// that are being sent. ErrNotFound if there is no such endpoint.
+	Drop(ctx context.Context, endpoint string, which Which) (Dropped, error)
 
 	// Endpoints returns the endpoints that are configured or still have
 	// deliveries, by name.
@@ -108,7 +141,7 @@ type OutboxStore interface {
 	PruneOutbox(ctx context.Context, giveUp, drop time.Time) (int, error)
 }
 
-// outboxBatch bounds what one call of Hasten, Retry's steps and PruneOutbox handle.
+// outboxBatch bounds what one call of Hasten, the steps of Retry and Drop, and PruneOutbox handle.
 const outboxBatch = 500
 
 const (
@@ -122,12 +155,26 @@ WHERE d.endpoint = ?1 AND d.state = 'open' AND d.due_at <= ?2
 AND EXISTS (SELECT 1 FROM outbox_endpoints WHERE name = ?1 AND disabled_at = 0)
 ORDER BY d.due_at LIMIT ?3`
 
-	selectReply = `SELECT ` + deliveryColumns + `, d.state, d.claim, d.due_at
+	selectReply = `SELECT ` + deliveryColumns + `, d.state, d.claim, d.due_at, d.ordering
 FROM outbox AS o JOIN outbox_deliveries AS d ON d.seq = o.seq
 WHERE o.id = ?1 AND o.reply_by <> 0 AND d.endpoint = ?2
 AND EXISTS (SELECT 1 FROM outbox_endpoints WHERE name = ?2 AND disabled_at = 0)`
 
-	claimDelivery = `UPDATE outbox_deliveries SET claim = ?3, due_at = ?4 WHERE seq = ?1 AND endpoint = ?2`
+	claimDelivery = `UPDATE outbox_deliveries SET state = 'open', claim = ?3, due_at = ?4 WHERE seq = ?1 AND endpoint = ?2`
+
+	// What a reply may not go ahead of: what is not waiting for its next attempt, and
+	// earlier ones that are held for a reply.
+	selectAhead = `SELECT EXISTS (SELECT 1 FROM outbox_deliveries
+WHERE endpoint = ?1 AND ordering = ?2 AND ordering <> '' AND (
+  state = 'open' AND (claim <> '' OR attempts = 0 OR due_at <= ?4)
+  OR state = 'waiting' AND seq < ?3 AND attempts = 0 AND not_before > ?4))`
+
+	// Whoever goes ahead takes the turn; when the next gets it, it is due as before.
+	takeTurn = `UPDATE outbox_deliveries SET state = 'waiting', not_before = due_at
+WHERE endpoint = ?1 AND ordering = ?2 AND ordering <> '' AND state = 'open'`
+	yieldTurn = `UPDATE outbox_deliveries SET state = 'waiting', not_before = due_at
+WHERE seq = ?1 AND endpoint = ?2 AND EXISTS (SELECT 1 FROM outbox_deliveries AS e
+  WHERE e.endpoint = ?2 AND e.ordering = ?3 AND e.ordering <> '' AND e.state = 'waiting' AND e.seq < ?1)`
 
 	selectClaimed  = `SELECT ordering FROM outbox_deliveries WHERE seq = ?1 AND endpoint = ?2 AND state = 'open' AND claim = ?3`
 	deleteDelivery = `DELETE FROM outbox_deliveries WHERE seq = ?1 AND endpoint = ?2`
@@ -142,11 +189,34 @@ WHERE seq = ?1 AND endpoint = ?2`
 WHERE endpoint = ?1 AND seq = (SELECT min(seq) FROM outbox_deliveries WHERE endpoint = ?1 AND ordering = ?2 AND ordering <> '' AND state = 'waiting')
 AND NOT EXISTS (SELECT 1 FROM outbox_deliveries WHERE endpoint = ?1 AND ordering = ?2 AND ordering <> '' AND state = 'open')`
 
-	hastenDeliveries = `UPDATE outbox_deliveries SET due_at = ?2 WHERE (seq, endpoint) IN
+	// Those that are held for a reply, and so were never tried, stay held.
+	hastenDeliveries = `UPDATE outbox_deliveries SET due_at = ?2, not_before = min(not_before, ?2), attempts = attempts * ?4
+WHERE (seq, endpoint) IN
   (SELECT seq, endpoint FROM outbox_deliveries
-   WHERE endpoint = ?1 AND state = 'open' AND due_at > ?2 AND claim = '' AND not_before <= ?2 LIMIT ?3)`
+   WHERE endpoint = ?1 AND state IN ('open', 'waiting') AND due_at > ?2 AND claim = '' AND (not_before <= ?2 OR attempts > 0) LIMIT ?3)`
+	hastenLine = `UPDATE outbox_deliveries SET due_at = ?4, not_before = min(not_before, ?4), attempts = 0
+WHERE endpoint = ?1 AND (seq = ?2 OR ordering = ?3 AND ordering <> '') AND state IN ('open', 'waiting')
+AND due_at > ?4 AND claim = '' AND (not_before <= ?4 OR attempts > 0)`
 
 	disableEndpoint = `UPDATE outbox_endpoints SET disabled_at = ?2 WHERE name = ?1`
+	enableEndpoint  = `UPDATE outbox_endpoints SET disabled_at = 0, resting_until = 0 WHERE name = ?1`
+	restEndpoint    = `UPDATE outbox_endpoints SET resting_until = ?2 WHERE name = ?1`
+	selectResting   = `SELECT coalesce((SELECT resting_until FROM outbox_endpoints WHERE name = ?1), 0)`
+
+	markFailing = `UPDATE outbox_endpoints SET failing_since = ?2 WHERE name = ?1 AND failing_since = 0`
+	markWell    = `UPDATE outbox_endpoints SET failing_since = 0, resting_until = 0
+WHERE name = ?1 AND (failing_since <> 0 OR resting_until <> 0)`
+
+	countWaiting = `SELECT count(*) FROM outbox_deliveries
+WHERE endpoint = ?1 AND state IN ('waiting', 'open') AND (claim = '' OR due_at <= ?2)`
+	countSending = `SELECT count(*) FROM outbox_deliveries AS d JOIN outbox AS o ON o.seq = d.seq
+WHERE d.endpoint = ?1 AND d.state = 'open' AND d.claim <> '' AND d.due_at > ?2 AND (?3 = '' OR o.id = ?3) AND (?4 = 0 OR o.created_at < ?4)`
+
+	selectWaiting = `SELECT d.seq, d.ordering FROM outbox_deliveries AS d
+WHERE d.endpoint = ?1 AND d.state IN ('waiting', 'open') AND (SELECT id FROM outbox WHERE outbox.seq = d.seq) = ?2`
+
+	selectToDrop = `SELECT d.seq, d.ordering, d.state FROM outbox_deliveries AS d JOIN outbox AS o ON o.seq = d.seq
+WHERE d.endpoint = ?1 AND (d.claim = '' OR d.due_at <= ?2) AND (?3 = '' OR o.id = ?3) AND (?4 = 0 OR o.created_at < ?4) LIMIT ?5`
 
 	selectFailed = `SELECT d.seq, d.ordering FROM outbox_deliveries AS d
 WHERE d.endpoint = ?1 AND d.state = 'failed'
@@ -160,7 +230,10 @@ ORDER BY d.due_at LIMIT ?3`
   (SELECT count(*) FROM outbox_deliveries WHERE endpoint = name AND state IN ('waiting', 'open')),
   (SELECT count(*) FROM outbox_deliveries WHERE endpoint = name AND state = 'failed'),
   coalesce((SELECT created_at FROM outbox WHERE seq =
-    (SELECT min(seq) FROM outbox_deliveries WHERE endpoint = name AND state IN ('waiting', 'open'))), 0)
+    (SELECT min(seq) FROM outbox_deliveries WHERE endpoint = name AND state IN ('waiting', 'open'))), 0),
+  (SELECT count(*) FROM outbox_deliveries WHERE endpoint = name AND state IN ('waiting', 'open') AND attempts > 0),
+  coalesce((SELECT min(due_at) FROM outbox_deliveries WHERE endpoint = name AND state = 'open' AND claim = ''), 0),
+  failing_since, resting_until
 FROM outbox_endpoints ORDER BY name`
 
 	selectFailedDeliveries = `SELECT o.id, o.type, o.created_at, d.due_at, d.attempts, d.problem
@@ -257,10 +330,10 @@ func (s *sqliteStore) ClaimReply(ctx context.Context, eventID, endpoint string, 
 }
 
 func (tx *transaction) claimReply(eventID, endpoint string, now time.Time, lease time.Duration) (d Delivery, err error) {
-	var state, claim string
+	var state, claim, order string
 	var due int64
 	found, err := tx.queryRow(tx.stmts.selectReply, func(r scanner) (err error) {
-		d, err = scanDelivery(r, &state, &claim, &due)
+		d, err = scanDelivery(r, &state, &claim, &due, &order)
 		return err
 	}, eventID, endpoint)
 	switch {
@@ -269,28 +342,49 @@ func (tx *transaction) claimReply(eventID, endpoint string, now time.Time, lease
 	case !found || state == "failed" || state == "open" && claim != "" && due > millis(now):
 		return d, ErrNotFound
 	case state == "waiting":
-		return d, ErrNotYet
+		if err := tx.goAhead(endpoint, order, d.Receipt.seq, now); err != nil {
+			return d, err
+		}
 	}
 	return d, tx.claim(&d, endpoint, rand.Text(), now.Add(lease))
+}
+
+// goAhead makes way for a delivery whose answer somebody waits for, if those of
+// its key only wait for another attempt.
+func (tx *transaction) goAhead(endpoint, order string, seq int64, now time.Time) error {
+	ahead := int64(0)
+	_, err := tx.queryRow(tx.stmts.selectAhead, func(r scanner) error { return r.Scan(&ahead) }, endpoint, order, seq, millis(now))
+	switch {
+	case err != nil:
+		return err
+	case ahead != 0:
+		return ErrNotYet
+	}
+	return tx.exec(tx.stmts.takeTurn, endpoint, order)
 }
 
 func (s *sqliteStore) Delivered(ctx context.Context, r Receipt) error {
 	return s.settle(ctx, "settle a delivery", r, func(tx *transaction, now time.Time, order string) error {
 		tx.exec(tx.stmts.deleteDelivery, r.seq, r.endpoint)
 		tx.exec(tx.stmts.deleteEventIfDone, r.seq)
+		tx.exec(tx.stmts.markWell, r.endpoint)
 		return tx.exec(tx.stmts.releaseNext, r.endpoint, order, millis(now))
 	})
 }
 
 func (s *sqliteStore) Postpone(ctx context.Context, r Receipt, until time.Time, problem string) error {
-	return s.settle(ctx, "postpone a delivery", r, func(tx *transaction, _ time.Time, _ string) error {
-		return tx.exec(tx.stmts.postponeDelivery, r.seq, r.endpoint, millis(until), problem)
+	return s.settle(ctx, "postpone a delivery", r, func(tx *transaction, now time.Time, order string) error {
+		tx.exec(tx.stmts.postponeDelivery, r.seq, r.endpoint, millis(until), problem)
+		tx.exec(tx.stmts.yieldTurn, r.seq, r.endpoint, order)
+		tx.exec(tx.stmts.releaseNext, r.endpoint, order, millis(now))
+		return tx.exec(tx.stmts.markFailing, r.endpoint, millis(now))
 	})
 }
 
 func (s *sqliteStore) GiveUp(ctx context.Context, r Receipt, problem string) error {
 	return s.settle(ctx, "give a delivery up", r, func(tx *transaction, now time.Time, order string) error {
 		tx.exec(tx.stmts.failDelivery, r.seq, r.endpoint, millis(now), problem, int64(1))
+		tx.exec(tx.stmts.markFailing, r.endpoint, millis(now))
 		return tx.exec(tx.stmts.releaseNext, r.endpoint, order, millis(now))
 	})
 }
@@ -320,7 +414,7 @@ func (s *sqliteStore) Hasten(ctx context.Context, endpoint string) (int, error) 
 	now := millis(s.now())
 	var n int64
 	err := s.writer.do(ctx, func(tx *transaction) (err error) {
-		n, err = tx.execCount(tx.stmts.hasten, endpoint, now, int64(outboxBatch))
+		n, err = tx.execCount(tx.stmts.hasten, endpoint, now, int64(outboxBatch), int64(1))
 		return err
 	})
 	if err != nil {
@@ -338,60 +432,30 @@ func (s *sqliteStore) DisableEndpoint(ctx context.Context, endpoint string) erro
 	return nil
 }
 
-func (s *sqliteStore) Retry(ctx context.Context, endpoint, eventID string) (int, error) {
-	total := 0
-	for {
-		n := 0
-		err := s.writer.do(ctx, func(tx *transaction) (err error) {
-			n, err = tx.retry(endpoint, eventID, s.now())
-			return err
-		})
-		if err != nil {
-			return total, fmt.Errorf("retry deliveries: %w", err)
-		}
-		total += n
-		if n < outboxBatch {
-			break
-		}
+func (s *sqliteStore) Rest(ctx context.Context, endpoint string, until time.Time) error {
+	err := s.writer.do(ctx, func(tx *transaction) error { return tx.exec(tx.stmts.restEndpoint, endpoint, millis(until)) })
+	if err != nil {
+		return fmt.Errorf("rest an endpoint: %w", err)
 	}
-	s.outbox.wake()
-	if total == 0 && eventID != "" {
-		return 0, fmt.Errorf("retry deliveries: %w", ErrNotFound)
-	}
-	return total, nil
+	return nil
 }
 
-func (tx *transaction) retry(endpoint, eventID string, now time.Time) (int, error) {
-	if n, err := tx.execCount(tx.stmts.disableEndpoint, endpoint, int64(0)); err != nil || n == 0 {
-		return 0, errors.Join(err, ErrNotFound)
+func (s *sqliteStore) Resting(ctx context.Context, endpoint string) (time.Time, error) {
+	until, err := one(ctx, s.reads.resting, scanMillis, endpoint)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("resting endpoint: %w", err)
 	}
-	type failed struct {
-		seq   int64
-		order string
-	}
-	var all []failed
-	err := tx.query(tx.stmts.selectFailed, func(r scanner) error {
-		var f failed
-		err := r.Scan(&f.seq, &f.order)
-		all = append(all, f)
-		return err
-	}, endpoint, eventID, int64(outboxBatch))
-	for _, f := range all {
-		if f.order == "" {
-			err = tx.exec(tx.stmts.reopenDelivery, f.seq, endpoint, "open", millis(now))
-			continue
-		}
-		tx.exec(tx.stmts.reopenDelivery, f.seq, endpoint, "waiting", millis(now))
-		err = tx.exec(tx.stmts.releaseNext, endpoint, f.order, millis(now))
-	}
-	return len(all), err
+	return until, nil
 }
-
 func (s *sqliteStore) Endpoints(ctx context.Context) ([]EndpointState, error) {
 	all, err := collect(ctx, s.reads.endpointStates, func(r scanner) (EndpointState, error) {
-		var pending, failed, oldest int64
-		e, err := scanEndpoint(r, &pending, &failed, &oldest)
+		var pending, failed, oldest, retrying, due, failing, resting int64
+		e, err := scanEndpoint(r, &pending, &failed, &oldest, &retrying, &due, &failing, &resting)
 		e.Pending, e.Failed, e.OldestAt = int(pending), int(failed), fromMillis(oldest)
+		e.Retrying, e.FailingSince = int(retrying), fromMillis(failing)
+		if due != 0 && e.Configured && e.DisabledAt.IsZero() {
+			e.NextAt = fromMillis(max(due, resting))
+		}
 		return e, err
 	})
 	if err != nil {

@@ -45,7 +45,8 @@ type LinkStore interface {
 	LinkFans(ctx context.Context, a, b string, until time.Time) (LinkResult, error)
 
 	// Unlink undoes a link: the alias is a fan again, with the identities and aliases
-	// that it brought and the fields that it had; where the other fan has got a field
+	// that it brought and the fields that it had, but for a role that was taken from
+	// the fan or a profile that was withdrawn since; where the other fan has got a field
 	// from it and nobody has changed that since, the field is again what it was. A
 	// block of the fan stays a block of both. The tokens of both are revoked.
 	// ErrNotFound if the alias was not linked by LinkFans, or the fan is erased.
@@ -67,6 +68,9 @@ const (
 
 	// One that is somebody else's by now stays there.
 	moveIdentityBack = `UPDATE identities SET fan_id = ?5 WHERE provider = ?1 AND appid = ?2 AND openid = ?3 AND fan_id = ?4`
+
+	selectUndos = `SELECT alias_id, undo FROM fan_links WHERE fan_id = ?1`
+	updateUndo  = `UPDATE fan_links SET undo = ?2 WHERE alias_id = ?1`
 
 	// What was linked to the loser before.
 	moveLink = `UPDATE fan_links SET fan_id = ?2 WHERE alias_id = ?1`
@@ -207,6 +211,53 @@ func (tx *transaction) keep(survivor, loser Fan) (undo, error) {
 	return u, err
 }
 
+// changeUndos changes what undoes the links of a fan: it must bring back neither
+// what may not be kept, nor identities under names that they have no more.
+func (tx *transaction) changeUndos(fanID string, change func(*undo)) error {
+	kept := map[string]undo{}
+	err := tx.query(tx.stmts.selectUndos, func(r scanner) error {
+		var alias string
+		var text []byte
+		if err := r.Scan(&alias, &text); err != nil {
+			return err
+		}
+		var u undo
+		err := json.Unmarshal(text, &u)
+		kept[alias] = u
+		return err
+	}, fanID)
+	if err != nil {
+		return err
+	}
+	for alias, u := range kept {
+		change(&u)
+		text, err := json.Marshal(u)
+		if err != nil {
+			return err
+		}
+		if err := tx.exec(tx.stmts.updateUndo, alias, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rename gives an identity its new openid.
+func (u *undo) rename(before identityKey, openID string) {
+	for i := range u.Identities {
+		if u.Identities[i] == before {
+			u.Identities[i].OpenID = openID
+		}
+	}
+}
+
+// withdrawProfile leaves guests.
+func (u *undo) withdrawProfile() {
+	for _, fan := range []*Fan{&u.Survivor, &u.Merged, &u.Loser} {
+		fan.withdrawProfile()
+	}
+}
+
 func (u undo) moved() (moved []Identity) {
 	for _, k := range u.Identities {
 		moved = append(moved, Identity{Provider: k.Provider, AppID: k.AppID, OpenID: k.OpenID})
@@ -306,7 +357,8 @@ func (u undo) without(now Fan, at time.Time) Fan {
 	return f
 }
 
-// restored is the loser as it was, blocked if the fan has been blocked since.
+// restored is the loser as it was, blocked if the fan has been blocked since, and
+// without a role that the fan has no more.
 func (u undo) restored(survivor Fan, at time.Time) Fan {
 	f := u.Loser
 	if survivor.Status == StatusBlocked && u.Merged.Status == StatusActive {
@@ -314,6 +366,9 @@ func (u undo) restored(survivor Fan, at time.Time) Fan {
 	}
 	if survivor.Status == StatusActive { // unblocked since, as one person
 		f.Status = StatusActive
+	}
+	if survivor.Role != f.Role {
+		f.Role = ""
 	}
 	f.UpdatedAt = stored(at)
 	return f

@@ -167,6 +167,15 @@ func (s *sqliteStore) EraseFan(ctx context.Context, id string, cut, until time.T
 }
 
 func (tx *transaction) eraseFan(id string, cut, until, now time.Time) ([]string, error) {
+	ids, err := tx.forgetFan(id, cut, until)
+	if err != nil {
+		return nil, err
+	}
+	return ids, tx.tellErased(ids, now)
+}
+
+// forgetFan is eraseFan, of which nobody is told yet.
+func (tx *transaction) forgetFan(id string, cut, until time.Time) ([]string, error) {
 	ids, err := tx.allIDs(id)
 	if err != nil {
 		return nil, err
@@ -185,10 +194,7 @@ func (tx *transaction) eraseFan(id string, cut, until, now time.Time) ([]string,
 	tx.exec(tx.stmts.deleteLinks, ids[0])
 	tx.exec(tx.stmts.deleteAliases, ids[0])
 	tx.exec(tx.stmts.deleteIdentities, ids[0])
-	if err := tx.exec(tx.stmts.deleteFan, ids[0]); err != nil {
-		return nil, err
-	}
-	return ids, tx.tellErased(ids, now)
+	return ids, tx.exec(tx.stmts.deleteFan, ids[0])
 }
 
 func scanFanRow(r scanner) (f Fan, err error) {

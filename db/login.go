@@ -143,6 +143,7 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	if err != nil {
 		return result, err
 	}
+	l.Identity.UnionID = identity.seen(l.Identity).UnionID // a silent login does not name it
 	return result, tx.tellLogin(l, met, result, now)
 }
 

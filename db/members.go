@@ -105,6 +105,10 @@ func (tx *transaction) memberRenamed(p Push, fanID string, now time.Time) (PushR
 		return tx.memberGone(p, fanID, now)
 	}
 	tx.exec(tx.stmts.renameMember, p.Provider, p.AppID, p.OpenID, p.NewOpenID)
+	before := identityKey{p.Provider, p.AppID, p.OpenID}
+	if err := tx.changeUndos(fanID, func(u *undo) { u.rename(before, p.NewOpenID) }); err != nil {
+		return PushResult{}, err
+	}
 	if err := tx.rekeyEvents(OpenIDKey(p.Provider, p.AppID, p.NewOpenID), fanID, now); err != nil {
 		return PushResult{}, err
 	}

@@ -263,8 +263,16 @@ type EndpointState struct {
 	DisabledAt time.Time // zero: it takes deliveries
 
 	Pending  int       // deliveries that were neither acknowledged nor given up
+	Retrying int       // of these, those that have failed before
 	Failed   int       // deliveries that were given up
 	OldestAt time.Time // when the oldest pending event was made; zero if none is
+
+	// FailingSince is the first failure after the latest acknowledgement; zero if
+	// there was none.
+	FailingSince time.Time
+
+	// NextAt is when the next attempt is due, which may be past; zero if none is.
+	NextAt time.Time
 }
 
 func (tx *transaction) endpoints() ([]EndpointState, error) {

@@ -166,7 +166,10 @@ func (tx *transaction) applyPush(p Push, now time.Time) (PushResult, error) {
 			return PushResult{}, err
 		}
 	}
-	return result, tx.tellPush(p, result.FanID, now)
+	if err := tx.tellPush(p, result.FanID, now); err != nil || len(result.Erased) == 0 {
+		return result, err
+	}
+	return result, tx.tellErased(result.Erased, now) // the last that is ever told of the fan
 }
 
 func (tx *transaction) applyEffect(p Push, fanID string, now time.Time) (result PushResult, err error) {
@@ -179,7 +182,7 @@ func (tx *transaction) applyEffect(p Push, fanID string, now time.Time) (result 
 	case PushProfileWithdrawn:
 		result.Changed, err = tx.withdrawProfile(p, fanID, now)
 	case PushAccountClosed:
-		result.Erased, err = tx.eraseFan(fanID, p.RevokeUntil, p.RevokeUntil, now)
+		result.Erased, err = tx.forgetFan(fanID, p.RevokeUntil, p.RevokeUntil)
 		result.Changed = true
 	case PushMemberGone:
 		return tx.memberGone(p, fanID, now)
@@ -223,11 +226,19 @@ func (tx *transaction) withdrawProfile(p Push, fanID string, now time.Time) (cha
 		return false, err
 	}
 	before := fan
-	fan.Nickname, fan.AvatarURL, fan.Language = "", "", ""
-	fan.RegisteredAt, fan.ProfileAt, fan.ConsentedAt = time.Time{}, time.Time{}, time.Time{}
+	fan.withdrawProfile()
 	fan.UpdatedAt = stored(now)
+	if err := tx.changeUndos(fanID, (*undo).withdrawProfile); err != nil {
+		return false, err
+	}
 	if err := tx.exec(tx.stmts.updateFan, fanArgs(fan)...); err != nil {
 		return false, err
 	}
 	return true, tx.tellChange(before, fan, now)
+}
+
+// withdrawProfile leaves a guest.
+func (f *Fan) withdrawProfile() {
+	f.Nickname, f.AvatarURL, f.Language = "", "", ""
+	f.RegisteredAt, f.ProfileAt, f.ConsentedAt = time.Time{}, time.Time{}, time.Time{}
 }

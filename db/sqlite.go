@@ -207,7 +207,7 @@ type readStatements struct {
 	newRevocations, revoked, fans, byOpenID                          *sql.Stmt
 	appToken, fansByUnionID                                          *sql.Stmt
 	newEvents, nextDue, endpoints, endpointStates                    *sql.Stmt
-	failedDeliveries, stale, dropped                                 *sql.Stmt
+	failedDeliveries, stale, dropped, resting                        *sql.Stmt
 	spent                                                            *sql.Stmt
 	scan, scanByCode, movedScans                                     *sql.Stmt
 	links                                                            *sql.Stmt
@@ -238,6 +238,7 @@ func prepareReads(ctx context.Context, readers *sql.DB) (s readStatements, err e
 		selectEndpoints:        &s.endpoints,
 		selectEndpointStates:   &s.endpointStates,
 		selectFailedDeliveries: &s.failedDeliveries,
+		selectResting:          &s.resting,
 		selectStale:            &s.stale,
 		selectDropped:          &s.dropped,
 		selectSpent:            &s.spent,
@@ -276,6 +277,7 @@ type writeStatements struct {
 	confirmMember, unconfirmMember, recheckMember, renameMember    *statement
 	insertLink, selectLink, moveLinks, deleteLinks, deleteLink     *statement
 	moveIdentityBack, deleteAlias, moveLink                        *statement
+	selectUndos, updateUndo                                        *statement
 
 	insertEvent, newEvents, updateMark, deleteEventIfDone             *statement
 	insertDelivery, selectQueued, releaseNext                         *statement
@@ -284,6 +286,9 @@ type writeStatements struct {
 	selectFailed, reopenDelivery, selectUnsettled, dropDelivery       *statement
 	selectEndpoints, upsertEndpoint, retireEndpoint, disableEndpoint  *statement
 	dropEndpoints, eraseQueued, eraseNew, rekeyNew, rekeyQueued, park *statement
+	selectAhead, takeTurn, yieldTurn, hastenLine                      *statement
+	enableEndpoint, restEndpoint, markFailing, markWell               *statement
+	countWaiting, countSending, selectWaiting, selectToDrop           *statement
 }
 
 func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
@@ -353,6 +358,8 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		deleteLink:         &s.deleteLink,
 		moveIdentityBack:   &s.moveIdentityBack,
 		moveLink:           &s.moveLink,
+		selectUndos:        &s.selectUndos,
+		updateUndo:         &s.updateUndo,
 		deleteAlias:        &s.deleteAlias,
 
 		insertEvent:       &s.insertEvent,
@@ -384,6 +391,18 @@ func prepareWrites(conn *sqlite3.SQLiteConn) (*writeStatements, error) {
 		rekeyNew:          &s.rekeyNew,
 		rekeyQueued:       &s.rekeyQueued,
 		parkDeliveries:    &s.park,
+		selectAhead:       &s.selectAhead,
+		takeTurn:          &s.takeTurn,
+		yieldTurn:         &s.yieldTurn,
+		hastenLine:        &s.hastenLine,
+		enableEndpoint:    &s.enableEndpoint,
+		restEndpoint:      &s.restEndpoint,
+		markFailing:       &s.markFailing,
+		markWell:          &s.markWell,
+		countWaiting:      &s.countWaiting,
+		countSending:      &s.countSending,
+		selectWaiting:     &s.selectWaiting,
+		selectToDrop:      &s.selectToDrop,
 	} {
 		var err error
 		if *place, err = prepare(conn, text); err != nil {

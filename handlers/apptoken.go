@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -31,7 +32,9 @@ func (s *Server) appToken(c *gin.Context) error {
 		return err
 	}
 	recordOf(c).note(slog.String("client_id", client.ID), slog.String("appid", holder.Tokens.AppID()))
-	token, err := holder.Tokens.Token(c.Request.Context())
+	ctx, cancel := context.WithTimeout(c.Request.Context(), callbackTime)
+	defer cancel()
+	token, err := holder.Tokens.Token(ctx)
 	if err != nil {
 		return err
 	}

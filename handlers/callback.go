@@ -12,7 +12,8 @@ import (
 	"wxbridge/wechat"
 )
 
-// callbackTime bounds one callback: the wait for its repeats, and all it asks of WeChat.
+// callbackTime bounds one callback: the wait for its repeats, and all it asks of WeChat. So it does every other request that
+// waits for WeChat or for an app token (REL-12).
 const callbackTime = 9 * time.Second
 
 // callback is a checked request of WeChat's redirect.

@@ -284,7 +284,7 @@ func TestEvents_AClosedAccountIsErasedWithItsTokens(t *testing.T) {
 		t.Errorf("/me: %d", p.StatusCode)
 	}
 	types := typesOf(e.told())
-	if !strings.HasSuffix(types, "fan.erased official_account.authorization_cancellation") {
+	if !strings.HasSuffix(types, "official_account.authorization_cancellation fan.erased") {
 		t.Errorf("told %s", types)
 	}
 	if !strings.Contains(e.log.String(), `"event":"fan.erased"`) {

@@ -19,3 +19,15 @@ func EventTypes() []string {
 	}
 	return types
 }
+
+// AnsweredEvents lists the types of events whose person is shown a reply.
+func AnsweredEvents() []string {
+	unanswered := []string{"unsubscribe", "authorization_revoke", "authorization_cancellation", "user_info_modified"}
+	types := []string{pushPrefix + "message", memberPrefix + "message", pushPrefix + "event"}
+	for _, name := range slices.Sorted(maps.Values(pushTypes)) {
+		if !slices.Contains(unanswered, name) {
+			types = append(types, pushPrefix+name)
+		}
+	}
+	return types
+}

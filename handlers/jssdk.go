@@ -14,10 +14,7 @@ import (
 	"wxbridge/wechat"
 )
 
-const (
-	maxPageAddress = 2048             // bytes, without the fragment
-	signTime       = 12 * time.Second // for one answer, the wait for a ticket included
-)
+const maxPageAddress = 2048 // bytes, without the fragment
 
 // pageSigner signs pages for one app.
 type pageSigner interface {
@@ -42,7 +39,7 @@ func (s *Server) jssdkConfig(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), signTime)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), callbackTime)
 	defer cancel()
 	signed, err := signer.signPage(ctx, address, s.cfg.Now())
 	if err != nil {

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"wxbridge/db"
@@ -27,8 +26,8 @@ const maxMemberWait = 2 * time.Second
 // confirmMember lets a session be renewed whose member WeCom has confirmed lately, and takes over the departments. Else WeCom
 // is asked, once at a time about each member.
 func (s *Server) confirmMember(ctx context.Context, n *session) error {
-	if strings.HasPrefix(n.openID, guestMark) {
-		return nil // there is nothing to confirm
+	if isCorpGuest(n.provider, n.openID) {
+		return s.confirmGuest(n.appID)
 	}
 	for asked := false; ; asked = true {
 		fan, identity, err := s.cfg.Store.FanByIdentity(ctx, n.provider, n.appID, n.openID)
@@ -47,6 +46,16 @@ func (s *Server) confirmMember(ctx context.Context, n *session) error {
 			return err
 		}
 	}
+}
+
+// confirmGuest lets the session of a guest be renewed while any app of the corp takes guests: WeCom knows nothing of them.
+func (s *Server) confirmGuest(corpID string) error {
+	for _, app := range s.cfg.WeCom {
+		if app.Guests && app.Client.CorpID() == corpID {
+			return nil
+		}
+	}
+	return errBadCredential.because(errors.New("no guests are let in any more"))
 }
 
 // askMember has WeCom asked about a member, and waits a while. Many requests share one question.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -95,10 +96,15 @@ func openUserData(program MiniProgram, from caller, key wechat.Secret, p params)
 	return data, err
 }
 
+// noteTime is how long an answer waits for what only the log is told.
+const noteTime = 2 * time.Second
+
 // noteSession asks WeChat, for the log, whether the key is at fault or the data are.
 func (s *Server) noteSession(c *gin.Context, program MiniProgram, from caller, key wechat.Secret) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), noteTime)
+	defer cancel()
 	state := "current"
-	switch err := program.Tokens.CheckSession(c.Request.Context(), from.claims.OpenID, key); {
+	switch err := program.Tokens.CheckSession(ctx, from.claims.OpenID, key); {
 	case errors.Is(err, wechat.ErrSession):
 		state = "replaced"
 	case err != nil:

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -178,7 +179,9 @@ func (s *Server) checkNickname(c *gin.Context, from caller, fan db.Fan, p params
 	if err != nil {
 		return err
 	}
-	verdict, err := program.Tokens.MsgSecCheck(c.Request.Context(),
+	ctx, cancel := context.WithTimeout(c.Request.Context(), callbackTime)
+	defer cancel()
+	verdict, err := program.Tokens.MsgSecCheck(ctx,
 		wechat.UserText{OpenID: from.claims.OpenID, Scene: wechat.TextProfile, Content: nickname, Nickname: nickname})
 	var upstream *wechat.Error
 	switch {

@@ -181,9 +181,11 @@ func (s *Server) questionURL(code string) string {
 // nothing without the cookie.
 func handleOf(f flow) string { return f.State[:8] }
 
+func isScanHandle(handle string) bool { return len(handle) == 8 && only(handle, 8, isAlphanumeric) }
+
 // scanOf finds the scan of this browser that a handle names, or errNoFlow.
 func (s *Server) scanOf(r *http.Request, handle string) (flow, error) {
-	if !only(handle, 8, isAlphanumeric) || len(handle) != 8 {
+	if !isScanHandle(handle) {
 		return flow{}, errNoFlow
 	}
 	var found *http.Cookie

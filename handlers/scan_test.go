@@ -675,6 +675,16 @@ func TestScanStreamComesBack(t *testing.T) {
 	desk.mustClaims()
 }
 
+// A computer that was asleep has lost the cookie of its scan when it wakes: its page says so, and offers another code.
+func TestScanPageWithoutItsCookieLearnsThatItIsOver(t *testing.T) {
+	b := newBridge(t, direct)
+	desk := b.computer().startScan("")
+	b.clock.Advance(11 * time.Minute)
+	desk.events().want("expired", "")
+	other := &scanning{browser: b.computer(), handle: desk.handle} // who has no cookie at all is told nothing else
+	other.events().want("expired", "")
+}
+
 func waitUntil(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {

@@ -30,8 +30,12 @@ func (s *Server) scanEvents(c *gin.Context) error {
 		return err
 	}
 	f, err := s.scanOf(c.Request, p["scan"])
-	if err != nil {
+	switch {
+	case err != nil && !isScanHandle(p["scan"]):
 		return errScanOver.because(err)
+	case err != nil: // the page outlived its cookie: it hears only what a stream says
+		_ = openEventStream(c).send("event: state\ndata: " + scanGone) // if the browser has gone, nobody needs to hear it
+		return nil
 	}
 	stream, ok := s.scans.join(f.State)
 	if !ok {

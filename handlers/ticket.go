@@ -43,6 +43,7 @@ type ticket struct {
 var (
 	errTicket = &apiError{status: http.StatusBadRequest, code: "invalid_grant", detail: templates.DetailTicket,
 		description: "This ticket was used, has expired or is not ours. Go back to the mini program and open the page again."}
+	errTicketUsed     = errors.New("used before")
 	errOutsideWebView = &apiError{status: http.StatusForbidden, code: "access_denied", detail: templates.DetailWebViewOnly,
 		description: "A ticket logs in the pages inside a mini program, and nobody else."}
 )
@@ -94,7 +95,7 @@ func (s *Server) ticketPage(c *gin.Context) error {
 	case (err == nil || wantsHTML(c.Request)) && s.continues(c, t, session):
 		return redirect(c, to)
 	case err != nil:
-		return err
+		return refusedTicket(c, err)
 	}
 	self := url.URL{Path: "/login/ticket", RawQuery: url.Values{"ticket": {p["ticket"]}, "return_to": {to}}.Encode()}
 	c.Header("Content-Security-Policy", templates.ContentSecurityPolicyOfForm(s.originOf(to)))
@@ -123,7 +124,7 @@ func (s *Server) useTicket(c *gin.Context) error {
 		if wantsHTML(c.Request) && s.continues(c, t, session) { // a second tap
 			return seeOther(c, to)
 		}
-		return err
+		return refusedTicket(c, err)
 	}
 	if err := s.setSession(c, session); err != nil {
 		return endedTicket(err)
@@ -142,7 +143,7 @@ func (s *Server) spendTicket(c *gin.Context, t ticket) (session, error) {
 	}
 	first, err := s.cfg.Store.Spend(c.Request.Context(), t.ID, time.UnixMilli(t.Expires))
 	if err == nil && !first {
-		err = errTicket.because(errors.New("used before"))
+		err = errTicket.because(errTicketUsed)
 	}
 	return session, err
 }
@@ -201,11 +202,20 @@ func (s *Server) ticketSession(c *gin.Context, t ticket) (session, error) {
 	case err != nil:
 		return session{}, err
 	case spent:
-		return session{}, errTicket.because(errors.New("used before"))
+		return session{}, errTicket.because(errTicketUsed)
 	case revoked:
 		return session{}, errTicket.because(errors.New("the session has ended"))
 	}
 	return n, nil
+}
+
+// refusedTicket notes a ticket that was used, which is a security event (LOG-03).
+func refusedTicket(c *gin.Context, err error) error {
+	if errors.Is(err, errTicketUsed) {
+		recordOf(c).noteEvent(codeReused, slog.LevelWarn)
+		recordOf(c).noteLogin("code_reused")
+	}
+	return err
 }
 
 // endedTicket turns a session that ended at this moment into a ticket that is no good any more.

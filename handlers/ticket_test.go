@@ -194,6 +194,9 @@ func TestFLW14_ATicketWorksOnceAndForAMinute(t *testing.T) {
 	}
 	refused("page of a used ticket", b.webView().get(ticketPath(used, "/"), "Accept", "text/html"))
 	refused("second use", b.webView().postTicket(form(used), sameOrigin))
+	if n := strings.Count(b.log.String(), `"event":"login.code_reused"`); n != 2 {
+		t.Errorf("LOG-03 %d lines tell of a used ticket", n)
+	}
 
 	raced := b.ticket(token)
 	var won atomic.Int32
@@ -362,6 +365,9 @@ func TestTicket_WhoIsLoggedInGoesOnWhateverBecameOfTheTicket(t *testing.T) {
 	b.clock.Advance(2 * time.Minute)
 	goesOn("loaded again later", w.get(ticketPath(old, "/orders"), html...), http.StatusFound)
 
+	if strings.Contains(b.log.String(), "login.code_reused") {
+		t.Error("Back is logged as an attack")
+	}
 	if p := w.get(ticketPath(used, "https://evil.example/"), html...); p.StatusCode != http.StatusBadRequest {
 		t.Errorf("a foreign address: %d", p.StatusCode)
 	}

@@ -112,9 +112,11 @@ func anyOf(given []string) ([]string, error) {
 	return all, nil
 }
 
+// met reports whether a caller has what is asked for. Who asks for WeCom asks for members of the corp: its guests, who may be
+// anybody, pass only where no provider is asked for.
 func (q verifyQuery) met(claims jwtauth.Claims) bool {
 	return (q.roles == nil || slices.Contains(q.roles, claims.Role)) &&
-		(q.providers == nil || slices.Contains(q.providers, claims.Provider))
+		(q.providers == nil || slices.Contains(q.providers, claims.Provider) && !isCorpGuest(claims.Provider, claims.OpenID))
 }
 
 // cookieState is what the cookies of a caller say beside who it is.

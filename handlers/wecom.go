@@ -84,6 +84,10 @@ func (e wecomEntrance) land(ctx context.Context, _ flow, code string) (landing, 
 // guestMark begins the openid of everybody who is no member, so that none of them is ever taken for one: no userid has it.
 const guestMark = "guest~"
 
+func isCorpGuest(provider, openID string) bool {
+	return provider == db.ProviderWeCom && strings.HasPrefix(openID, guestMark)
+}
+
 // guestLogin is the login of somebody who is not of the corp: known by an id alone.
 func (s *Server) guestLogin(app WeComApp, v wecom.Visitor) db.Login {
 	id := v.OpenID
@@ -124,12 +128,18 @@ func (s *Server) memberLogin(ctx context.Context, app WeComApp, v wecom.Visitor)
 		Member: &db.Membership{Departments: string(jwtauth.DepartmentsOf(member.Departments...)), ConfirmedAt: asked}}, true, nil
 }
 
-// privateTime bounds the question for an avatar, which no login waits for long.
-const privateTime = 2 * time.Second
+const (
+	privateTime = 2 * time.Second // for an avatar, which no login waits for long
+	landingTime = time.Second     // what an answer that came late leaves the store
+)
 
 // privateAvatar reads what the member has allowed. Without it the login goes on: who it is is known.
 func (s *Server) privateAvatar(ctx context.Context, app WeComApp, v wecom.Visitor) string {
-	ctx, cancel := context.WithTimeout(ctx, privateTime)
+	end := time.Now().Add(privateTime)
+	if deadline, limited := ctx.Deadline(); limited && deadline.Add(-landingTime).Before(end) {
+		end = deadline.Add(-landingTime)
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	detail, err := app.Client.Detail(ctx, v)
 	if err != nil {

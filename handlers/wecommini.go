@@ -23,7 +23,8 @@ func (s *Server) wecomMiniProgram(name string) (WeComApp, bool) {
 }
 
 // wecomMiniProgramLogin exchanges the code of wx.qy.login, which works in WeCom's mini programs. A member of another corp that
-// has linked the same mini program is refused, and so is a member who is not active.
+// has linked the same mini program is refused, and so is a member who is not active. The session key is not kept: nothing here
+// needs it.
 func (s *Server) wecomMiniProgramLogin(c *gin.Context, app WeComApp, code string) error {
 	recordOf(c).provider = db.ProviderWeCom
 	if err := s.firstUse(c, "wecom:"+app.Alias, code); err != nil {
@@ -41,9 +42,6 @@ func (s *Server) wecomMiniProgramLogin(c *gin.Context, app WeComApp, code string
 	}
 	if !may {
 		return errNotMember
-	}
-	if key := answer.Key.Reveal(); key != "" {
-		login.Identity.SessionKeySealed = s.cfg.Box.Seal(sessionKeyPurpose, []byte(key), identityLabel(login.Identity))
 	}
 	session, err := s.signIn(ctx, login)
 	if err != nil {

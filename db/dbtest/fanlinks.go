@@ -153,6 +153,47 @@ var fanLinkTests = []test{
 		f.same("blocked as one", []db.Status{f.fan(alice.ID).Status, f.fan(member.ID).Status}, []db.Status{db.StatusBlocked, db.StatusBlocked})
 	}},
 
+	{"a member who was renamed goes back under the new name", func(f *fixture) {
+		alice := f.login(official("oAlice", "")).Fan
+		member := f.login(f.member("temp001", "1")).Fan
+		f.linkFans(alice.ID, member.ID)
+		p := f.memberPush("k", "temp001", db.PushMemberRenamed)
+		p.NewOpenID = "alice"
+		f.apply(p)
+		f.same("moved", len(f.unlink(member.ID).Moved), 1)
+		f.same("apart", [][]string{f.openIDs(alice.ID), f.openIDs(member.ID)}, [][]string{{"oAlice"}, {"alice"}})
+	}},
+
+	{"a profile that was withdrawn is not kept for undoing a link, nor brought back by it", func(f *fixture) {
+		l := withProfile(official("oAlice", ""), db.Profile{Nickname: "Alice", AvatarURL: "https://a/1", Language: "zh_CN", JSON: []byte(`{}`)})
+		l.ConsentedAt = f.clock.Now()
+		member := f.login(withProfile(f.member("alice", "1"), db.Profile{Nickname: "李爱丽"})).Fan
+		alice := f.login(l).Fan
+		f.linkFans(member.ID, alice.ID)
+		f.same("withdrawn", f.push("k", "oAlice", db.PushProfileWithdrawn, f.clock.Now()).Changed, true)
+		links, err := f.Links(f.Context(), member.ID)
+		f.is("Links", err, nil)
+		text, err := json.Marshal(links)
+		f.is("JSON", err, nil)
+		for _, gone := range []string{"Alice", "https://a/1", "zh_CN"} {
+			f.same(gone+" is kept", strings.Contains(string(text), gone), false)
+		}
+		f.unlink(alice.ID)
+		f.same("a guest again", []any{f.fan(alice.ID).Nickname, f.fan(alice.ID).Registered()}, []any{"", false})
+		f.same("and the other too", []any{f.fan(member.ID).Nickname, f.fan(member.ID).Registered()}, []any{"", false})
+	}},
+
+	{"a role that was taken away does not come back", func(f *fixture) {
+		alice := f.login(official("oAlice", "")).Fan
+		member := f.login(f.member("alice", "1")).Fan
+		f.update(member.ID, func(fan *db.Fan) { fan.Role = "admin" })
+		f.linkFans(alice.ID, member.ID)
+		f.same("linked", f.fan(alice.ID).Role, "admin")
+		f.update(alice.ID, func(fan *db.Fan) { fan.Role = "" })
+		f.unlink(member.ID)
+		f.same("apart", []string{f.fan(alice.ID).Role, f.fan(member.ID).Role}, []string{"", ""})
+	}},
+
 	{"what cannot be linked is said", func(f *fixture) {
 		alice := f.login(official("oAlice", "")).Fan
 		member := f.login(f.member("alice", "1")).Fan

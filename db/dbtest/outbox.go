@@ -34,6 +34,7 @@ var outboxTests = []test{
 			"registered": true, "status": "active"})
 		f.same("account", told[0].data["identity"], map[string]any{"provider": "official_account", "appid": "wx00000000000000aa",
 			"openid": "oAlice", "unionid": "uAlice"})
+		f.same("account of a login that says less", told[2].data["identity"], told[0].data["identity"])
 		f.same("created", []any{told[1].data["created"], told[2].data["created"]}, []any{true, false})
 		f.same("changed", told[3].data["changed"], []any{"nickname"})
 		f.same("linked", told[5].data["changed"], []any{"identities"})
@@ -199,18 +200,21 @@ var outboxTests = []test{
 		f.same("failed", []any{len(failed), failed[0].Problem, failed[0].Attempts, failed[0].FailedAt}, []any{3, "status 418", 1, f.clock.stored()})
 		n, err := f.Retry(f.Context(), "shop", failed[0].EventID)
 		f.is("Retry one", err, nil)
-		f.same("one", n, 1)
-		_, err = f.Retry(f.Context(), "shop", failed[0].EventID)
-		f.is("Retry it again", err, db.ErrNotFound)
+		f.same("one", n, db.Retried{GivenUp: 1})
+		n, err = f.Retry(f.Context(), "shop", failed[0].EventID)
+		f.is("Retry it again", err, nil)
+		f.same("again", n, db.Retried{Waiting: 1})
+		_, err = f.Retry(f.Context(), "shop", "evt_unknown")
+		f.is("Retry of nothing", err, db.ErrNotFound)
 		_, err = f.Retry(f.Context(), "nobody", "")
 		f.is("Retry of nobody", err, db.ErrNotFound)
 		n, err = f.Retry(f.Context(), "shop", "")
 		f.is("Retry the rest", err, nil)
-		f.same("the rest", n, 2)
+		f.same("the rest", n, db.Retried{Waiting: 1, GivenUp: 2})
 		f.same("all", len(f.drain("shop")), 3)
 		n, err = f.Retry(f.Context(), "shop", "")
 		f.is("Retry nothing", err, nil)
-		f.same("nothing", n, 0)
+		f.same("nothing", n, db.Retried{})
 	}},
 
 	{"a disabled endpoint keeps its deliveries until it is enabled", func(f *fixture) {
@@ -268,6 +272,128 @@ var outboxTests = []test{
 		f.same("still held", len(f.claim("chat", 10)), 0)
 		f.clock.advance(5 * time.Second)
 		f.same("nobody has asked", numbers(f.claim("chat", 10)), []string{"1"})
+	}},
+
+	{"somebody who waits for an answer does not wait for the next attempt of what came before", func(f *fixture) {
+		answers := all("chat")
+		answers.Replier = true
+		f.listen(answers)
+		f.ask(0, 1)
+		first := f.mayAnswer(0)
+		f.is("the second while the first is asked", f.cannotAnswer(1), db.ErrNotYet)
+		again := f.clock.stored().Add(time.Hour)
+		f.is("Postpone", f.Postpone(f.Context(), first.Receipt, again, "status 502"), nil)
+		f.enqueue("fan.updated", "alice", 2)
+		f.ask(3)
+		f.is("the fourth before the second", f.cannotAnswer(3), db.ErrNotYet)
+		second := f.mayAnswer(1)
+		f.is("the fourth while the second is asked", f.cannotAnswer(3), db.ErrNotYet)
+		f.same("nothing else is under way", len(f.claim("chat", 10)), 0)
+		f.is("Delivered", f.Delivered(f.Context(), second.Receipt), nil)
+		fourth := f.mayAnswer(3)
+		f.is("Postpone", f.Postpone(f.Context(), fourth.Receipt, f.clock.stored().Add(time.Minute), "status 502"), nil)
+		f.same("the first is due as before", f.nextDue("chat"), again)
+		f.clock.advance(59 * time.Minute)
+		f.same("nothing goes before it", len(f.claim("chat", 10)), 0)
+		f.clock.advance(time.Minute)
+		f.same("in order again", numbersInOrder(f.drain("chat")), []string{"0", "2", "3"})
+	}},
+
+	{"what has made way for an answer can be hastened, and is due in time after a clock was set back", func(f *fixture) {
+		answers := all("chat")
+		answers.Replier = true
+		f.listen(answers)
+		f.ask(0)
+		first := f.mayAnswer(0)
+		f.is("Postpone", f.Postpone(f.Context(), first.Receipt, f.clock.stored().Add(time.Hour), ""), nil)
+		f.ask(1)
+		second := f.mayAnswer(1)
+		n, err := f.Hasten(f.Context(), "chat")
+		f.is("Hasten", err, nil)
+		f.same("hastened", n, 1)
+		f.is("Delivered", f.Delivered(f.Context(), second.Receipt), nil)
+		f.same("due", f.nextDue("chat"), f.clock.stored())
+		f.same("and held as ever", numbersInOrder(f.drain("chat")), []string{"0"})
+	}},
+
+	{"an operator hurries what waits, of an endpoint or of one person", func(f *fixture) {
+		f.listen(all("shop"))
+		for n := range 2 {
+			f.enqueue("t", "alice", n)
+			f.enqueue("t", "bob", 10+n)
+		}
+		f.fanOutAll()
+		for _, d := range f.claim("shop", 10) {
+			f.is("Postpone", f.Postpone(f.Context(), d.Receipt, f.clock.stored().Add(12*time.Hour), "status 502"), nil)
+		}
+		f.is("Rest", f.Rest(f.Context(), "shop", f.clock.stored().Add(time.Hour)), nil)
+		f.same("state", f.health("shop"), health{4, 2, f.clock.stored(), f.clock.stored().Add(12 * time.Hour)})
+		ids, err := f.Retry(f.Context(), "shop", numbered(11))
+		f.is("Retry of bob's second", err, nil)
+		f.same("of bob's second", ids, db.Retried{Waiting: 1})
+		until, err := f.Resting(f.Context(), "shop")
+		f.is("Resting", err, nil)
+		f.same("resting until", until, time.Time{})
+		got := f.claim("shop", 10)
+		f.same("bob's first", numbers(got), []string{"10"})
+		f.same("attempts", got[0].Attempts, 0)
+		n, err := f.Retry(f.Context(), "shop", "")
+		f.is("Retry", err, nil)
+		f.same("all but what is being sent", n, db.Retried{Waiting: 3})
+		f.same("alice's first", numbers(f.claim("shop", 10)), []string{"0"})
+		f.is("Delivered", f.Delivered(f.Context(), got[0].Receipt), nil)
+		f.same("state", f.health("shop"), health{3, 0, time.Time{}, f.clock.stored()})
+	}},
+
+	{"an operator drops what waits or was given up, all, before a time, or one", func(f *fixture) {
+		f.listen(all("shop"), all("crm"))
+		for n := range 3 {
+			f.enqueue("t", "alice", n)
+			f.enqueue("t", "", 10+n)
+			f.clock.advance(time.Minute)
+		}
+		f.fanOutAll()
+		sent := f.claim("shop", 1)
+		f.same("being sent", numbers(sent), []string{"0"})
+		f.is("GiveUp", f.GiveUp(f.Context(), f.claim("shop", 1)[0].Receipt, ""), nil)
+		_, err := f.Drop(f.Context(), "nobody", db.Which{})
+		f.is("Drop of nobody", err, db.ErrNotFound)
+		n, err := f.Drop(f.Context(), "shop", db.Which{Before: f.clock.stored().Add(-90 * time.Second)})
+		f.is("Drop", err, nil)
+		f.same("before the third", n, db.Dropped{Waiting: 2, GivenUp: 1, Sending: 1})
+		n, err = f.Drop(f.Context(), "shop", db.Which{EventID: numbered(12)})
+		f.is("Drop", err, nil)
+		f.same("one", n, db.Dropped{Waiting: 1})
+		n, err = f.Drop(f.Context(), "shop", db.Which{EventID: numbered(12)})
+		f.is("Drop", err, nil)
+		f.same("again", n, db.Dropped{})
+		f.is("Delivered", f.Delivered(f.Context(), sent[0].Receipt), nil)
+		f.same("the line goes on", numbers(f.claim("shop", 10)), []string{"2"})
+		n, err = f.Drop(f.Context(), "shop", db.Which{})
+		f.is("Drop", err, nil)
+		f.same("what is being sent stays", n, db.Dropped{Sending: 1})
+		f.same("others have all", len(f.drain("crm")), 6)
+	}},
+
+	{"more is hurried and dropped than one step takes", func(f *fixture) {
+		f.listen(all("shop"))
+		const many = 1203
+		for n := range many {
+			f.enqueue("t", fmt.Sprint("fan", n%700), n)
+		}
+		f.fanOutAll()
+		for _, d := range f.claim("shop", many) {
+			f.is("Postpone", f.Postpone(f.Context(), d.Receipt, f.clock.stored().Add(time.Hour), ""), nil)
+		}
+		n, err := f.Retry(f.Context(), "shop", "")
+		f.is("Retry", err, nil)
+		f.same("hurried", n, db.Retried{Waiting: many})
+		f.same("due", len(f.claim("shop", many)), 700)
+		f.clock.advance(lease)
+		d, err := f.Drop(f.Context(), "shop", db.Which{})
+		f.is("Drop", err, nil)
+		f.same("dropped", d, db.Dropped{Waiting: many})
+		f.same("left", f.pending(), map[string]int{"shop": 0})
 	}},
 
 	{"an endpoint that is no more gets nothing new, and goes when it is through", func(f *fixture) {
@@ -334,6 +460,57 @@ var outboxTests = []test{
 	}},
 }
 
+// ask enqueues messages of alice's that may be answered.
+func (f *fixture) ask(numbers ...int) {
+	f.Helper()
+	for _, n := range numbers {
+		f.is("Enqueue", f.Enqueue(f.Context(), db.Event{ID: fmt.Sprintf("evt_%d", n), Type: "message.text", Order: "alice",
+			ReplyBy: f.clock.stored().Add(5 * time.Second), Data: json.RawMessage(fmt.Sprintf(`{"n":%d}`, n))}), nil)
+	}
+}
+
+func (f *fixture) mayAnswer(n int) db.Delivery {
+	f.Helper()
+	d, err := f.ClaimReply(f.Context(), fmt.Sprintf("evt_%d", n), "chat", lease)
+	f.is("ClaimReply", err, nil)
+	return d
+}
+
+func (f *fixture) cannotAnswer(n int) error {
+	f.Helper()
+	_, err := f.ClaimReply(f.Context(), fmt.Sprintf("evt_%d", n), "chat", lease)
+	return err
+}
+
+// numbered is the id of the event that enqueue makes.
+func numbered(n int) string { return fmt.Sprintf("evt_n%d", n) }
+
+// health is how an endpoint fares.
+type health struct {
+	Pending, Retrying    int
+	FailingSince, NextAt time.Time
+}
+
+func (f *fixture) health(endpoint string) health {
+	f.Helper()
+	states, err := f.Endpoints(f.Context())
+	f.is("Endpoints", err, nil)
+	for _, e := range states {
+		if e.Name == endpoint {
+			return health{e.Pending, e.Retrying, e.FailingSince, e.NextAt}
+		}
+	}
+	return health{}
+}
+
+// numbersInOrder are the n of what was told.
+func numbersInOrder(all []told) (numbers []string) {
+	for _, t := range all {
+		numbers = append(numbers, fmt.Sprint(t.data["n"]))
+	}
+	return numbers
+}
+
 func all(name string) db.Endpoint { return endpoint(name, "*") }
 
 func endpoint(name string, events ...string) db.Endpoint {
@@ -347,7 +524,7 @@ func (f *fixture) listen(endpoints ...db.Endpoint) {
 
 func (f *fixture) enqueue(eventType, key string, n int) {
 	f.Helper()
-	f.enqueueJSON(eventType, key, fmt.Sprintf(`{"n":%d}`, n))
+	f.is("Enqueue", f.Enqueue(f.Context(), db.Event{ID: numbered(n), Type: eventType, Order: key, Data: json.RawMessage(fmt.Sprintf(`{"n":%d}`, n))}), nil)
 }
 
 func (f *fixture) enqueueJSON(eventType, key, data string) {

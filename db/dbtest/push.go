@@ -154,6 +154,19 @@ var pushTests = []test{
 		f.same("again", f.apply(p), db.PushResult{Duplicate: true})
 	}},
 
+	{"of a closed account the push is told whole, then that the fan is erased, and nothing after it", func(f *fixture) {
+		f.listen(all("shop"))
+		alice := f.login(official("oAlice", "")).Fan
+		p := f.pushOf("k", "oAlice", db.PushAccountClosed, f.clock.Now())
+		p.Event = db.Event{Type: "official_account.authorization_cancellation"}
+		p.Data = func(fanID string) any { return map[string]string{"fan": fanID, "openid": "oAlice"} }
+		f.apply(p)
+		told := f.drain("shop")
+		f.same("types", types(told), []string{"fan.registered", "login", "official_account.authorization_cancellation", "fan.erased"})
+		f.same("the push", told[2].raw, `{"fan":"`+alice.ID+`","openid":"oAlice"}`)
+		f.same("before it", told[1].data["erased"], true)
+	}},
+
 	{"a push that says too little, or asks for what there is not, is refused and not remembered", func(f *fixture) {
 		for name, change := range map[string]func(*db.Push){
 			"provider": func(p *db.Push) { p.Provider = "" }, "appid": func(p *db.Push) { p.AppID = "" },

@@ -42,22 +42,14 @@ func avatarOrigins() []string {
 	return []string{"https://thirdwx.qlogo.cn", "https://wx.qlogo.cn", "https://wework.qpic.cn", "https://shp.qpic.cn"}
 }
 
-// newApp opens the store and builds everything on top of it. The revocations are loaded before it returns, and so before
+// newApp opens the store and builds everything on top of it and of f, which loadFiles has read. The revocations are loaded before it returns, and so before
 // the first request (TOK-10).
-func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOptions) (_ *app, err error) {
+func newApp(ctx context.Context, cfg config.Config, f files, logger *slog.Logger, o appOptions) (_ *app, err error) {
 	box, err := newBox(cfg)
 	if err != nil {
 		return nil, err
 	}
-	registry, err := loadClients(cfg.ClientsFile)
-	if err != nil {
-		return nil, err
-	}
-	endpoints, secretFiles, err := loadWebhooks(cfg.EventWebhooks)
-	if err != nil {
-		return nil, err
-	}
-	warnOfOpenFiles(logger, secretFiles)
+	warnOfOpenFiles(logger, f.secrets)
 	meters := newMeters(cfg)
 	store, err := db.Open(ctx, cfg.Database, time.Now, meters.store()...)
 	if err != nil {
@@ -85,8 +77,8 @@ func newApp(ctx context.Context, cfg config.Config, logger *slog.Logger, o appOp
 	}
 	hc.Store, hc.Box, hc.Logger, hc.Dev = store, box, logger, o.dev
 	hc.JWKSFresh = keys.JWKSMaxAge
-	hc.Clients = registry
-	notifier, err := newNotifier(ctx, endpoints, store, logger, meters)
+	hc.Clients = f.clients
+	notifier, err := newNotifier(ctx, f.endpoints, store, logger, meters)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,9 @@ func (e *env) dev(ctx context.Context, f devFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	environ[config.Prefix+"LISTEN"] = f.listen
-	if _, err := devConfig(environ, "http://"+defaultListen); err != nil {
+	cfg, err := devConfig(environ, "http://"+defaultListen)
+	files, err := loadFiles(cfg, err)
+	if err != nil {
 		return err // every fault, before anything is opened
 	}
 	if err := requireLoopback("--simulator-listen", f.simulatorListen); err != nil {
@@ -80,14 +82,14 @@ func (e *env) dev(ctx context.Context, f devFlags) (err error) {
 		return err
 	}
 	defer simulated.Close()
-	cfg, err := devConfig(environ, urlOf(bridge))
+	cfg, err = devConfig(environ, urlOf(bridge))
 	if err != nil {
 		return err
 	}
-	return e.serveDev(ctx, cfg, f, bridge, simulated)
+	return e.serveDev(ctx, cfg, files, f, bridge, simulated)
 }
 
-func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridge, simulated net.Listener) error {
+func (e *env) serveDev(ctx context.Context, cfg config.Config, files files, f devFlags, bridge, simulated net.Listener) error {
 	logger := e.logger()
 	simulatorURL := "http://localhost:" + portOf(simulated) // another site than the bridge's 127.0.0.1, so that SameSite counts
 	cfg.WeChatAPIURL = &url.URL{Scheme: "http", Host: simulated.Addr().String()}
@@ -108,7 +110,7 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, f devFlags, bridg
 	if err != nil {
 		return err
 	}
-	app, err := newApp(ctx, cfg, logger, appOptions{dev: true, imageOrigins: []string{simulatorURL}})
+	app, err := newApp(ctx, cfg, files, logger, appOptions{dev: true, imageOrigins: []string{simulatorURL}})
 	if err != nil {
 		return err
 	}

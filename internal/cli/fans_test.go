@@ -353,7 +353,7 @@ func TestREL14_AFaultyClientsFileStopsTheStartAndNamesItsLine(t *testing.T) {
 	database := filepath.Join(t.TempDir(), "w.db")
 	environ := append(serveEnviron(t, "http://127.0.0.1:1"), "WXBRIDGE_CLIENTS_FILE="+file, "WXBRIDGE_DATABASE=sqlite://"+database)
 	got := run(t, environ, "serve")
-	for _, want := range []string{"2 faults", "WXBRIDGE_CLIENTS_FILE: " + file + " line 2: secret_sha256", file + " line 3: has a field", "(example: "} {
+	for _, want := range []string{"3 faults", "WXBRIDGE_CLIENTS_FILE: " + file + " line 2: secret_sha256", file + " line 3: there is a field secret", "(example: "} {
 		if !strings.Contains(got.stderr, want) {
 			t.Errorf("no %q in\n%s", want, got.stderr)
 		}

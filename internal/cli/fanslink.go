@@ -31,8 +31,9 @@ func (f *fansEnv) unlinkCommand() *cobra.Command {
 		Use:   "unlink FAN",
 		Short: "Undo fans link: make the linked fan a fan of its own again",
 		Long: `Undo fans link. FAN is the id that became an alias, or any name of the fan if only one was linked to it. It gets back the
-identities that it brought and the profile, role and status that it had; what has come since stays with the other. Both have
-to log in again, and backends are told fan.unlinked.`,
+identities that it brought and the profile, role and status that it had; what has come since stays with the other, and a role
+that was taken away or a profile that was withdrawn since is nobody's. Both have to log in again, and backends are told
+fan.unlinked.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.unlink(cmd.Context(), args[0]) },
 	}

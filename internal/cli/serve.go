@@ -31,8 +31,9 @@ func (e *env) serveCommand() *cobra.Command {
 
 func (e *env) serve(ctx context.Context) error {
 	cfg, err := e.loadConfig()
+	files, err := loadFiles(cfg, err)
 	if err != nil {
-		return err
+		return err // every fault, before anything is opened
 	}
 	logger := e.logger()
 	listener, err := listen(ctx, cfg.Listen, config.Prefix+"LISTEN")
@@ -40,7 +41,7 @@ func (e *env) serve(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	return e.serveBridge(ctx, cfg, listener, logger)
+	return e.serveBridge(ctx, cfg, files, listener, logger)
 }
 
 // spareHeap is memory that nobody ever writes to, and so takes none: the garbage collector counts it as in use, and comes when
@@ -48,8 +49,8 @@ func (e *env) serve(ctx context.Context) error {
 // GOGC and GOMEMLIMIT work as ever.
 func spareHeap() []byte { return make([]byte, 6<<20) }
 
-func (e *env) serveBridge(ctx context.Context, cfg config.Config, listener net.Listener, logger *slog.Logger) error {
-	app, err := newApp(ctx, cfg, logger, appOptions{})
+func (e *env) serveBridge(ctx context.Context, cfg config.Config, f files, listener net.Listener, logger *slog.Logger) error {
+	app, err := newApp(ctx, cfg, f, logger, appOptions{})
 	if err != nil {
 		return err
 	}

@@ -3,49 +3,18 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"wxbridge/db"
 	"wxbridge/handlers"
-	"wxbridge/internal/config"
 	"wxbridge/internal/follow"
 	"wxbridge/internal/webhooks"
 )
 
 // keepFailed is how long an event that was given up can still be retried.
 const keepFailed = 30 * 24 * time.Hour
-
-// loadWebhooks reads the file of endpoints; without one there are none. What is wrong with it stops the start as every wrong
-// setting does, and names file and line.
-func loadWebhooks(path string) (endpoints []webhooks.Endpoint, secretFiles []string, err error) {
-	if path == "" {
-		return nil, nil, nil
-	}
-	fault := func(problem string) config.Fault {
-		return config.Fault{Variable: config.Prefix + "EVENT_WEBHOOKS", Problem: problem, Example: "examples/webhooks.yaml"}
-	}
-	text, err := readFile(path)
-	if err != nil {
-		return nil, nil, config.Faults{fault("cannot be read: " + err.Error())}
-	}
-	endpoints, secretFiles, err = webhooks.Parse(text, handlers.EventTypes(), readFile)
-	var found webhooks.Faults
-	if !errors.As(err, &found) {
-		return endpoints, secretFiles, err
-	}
-	var faults config.Faults
-	for _, f := range found {
-		where := path
-		if f.Line > 0 {
-			where = fmt.Sprintf("%s line %d", path, f.Line)
-		}
-		faults = append(faults, fault(where+": "+f.Problem))
-	}
-	return nil, nil, faults
-}
 
 // notifier tells backends of events.
 type notifier struct {
@@ -201,6 +170,14 @@ func (q outboxQueue) GiveUp(ctx context.Context, receipt any, problem string) er
 
 func (q outboxQueue) Hasten(ctx context.Context, endpoint string) (int, error) {
 	return q.store.Hasten(ctx, endpoint)
+}
+
+func (q outboxQueue) Rest(ctx context.Context, endpoint string, until time.Time) error {
+	return q.store.Rest(ctx, endpoint, until)
+}
+
+func (q outboxQueue) Resting(ctx context.Context, endpoint string) (time.Time, error) {
+	return q.store.Resting(ctx, endpoint)
 }
 
 func (q outboxQueue) Disable(ctx context.Context, endpoint string) error {

@@ -88,28 +88,34 @@ func TestREL14_EveryFaultHasItsLineAndQuotesNothing(t *testing.T) {
 		"comments only":            {"# nobody\n", []string{"0: has no client"}},
 		"no list":                  {"clients:\n", []string{"0: has no client"}},
 		"an empty list":            {"clients: []\n", []string{"0: has no client"}},
-		"not YAML":                 {"clients: [\n", []string{"1: is not YAML"}},
-		"a text":                   {plain, []string{"1: has a value of the wrong kind"}},
-		"a text for the list":      {"clients: " + plain + "\n", []string{"1: has a value of the wrong kind"}},
-		"a text for a client":      {"clients:\n" + good + "  - " + plain + "\n", []string{"5: has a value of the wrong kind"}},
-		"another list":             {"client:\n" + good, []string{"1: has a field that is none"}},
-		"an unknown field":         {"clients:\n" + good + "    secret: " + plain + "\n", []string{"5: has a field that is none"}},
-		"a field twice":            {"clients:\n" + good + "    id: " + plain + "\n", []string{"5: is not YAML, or a field is repeated"}},
-		"two documents' worth":     {"clients:\n" + good + "clients:\n" + good, []string{"5: is not YAML, or a field is repeated"}},
+		"not YAML":                 {"clients: [\n", []string{"1: is not YAML: sequence end token ']' not found"}},
+		"a text":                   {plain, []string{"1: is not a list named clients"}},
+		"a text for the list":      {"clients: " + plain + "\n", []string{"1: clients is not a list"}},
+		"a text for a client":      {"clients:\n" + good + "  - " + plain + "\n", []string{"5: each client is a set of fields: id, "}},
+		"another list":             {"client:\n" + good, []string{"1: there is a field client beside the list named clients"}},
+		"an unknown field":         {"clients:\n" + good + "    secret: " + plain + "\n", []string{"5: there is a field secret, which no client has; it has id, secret_sha256, may"}},
+		"a field twice":            {"clients:\n" + good + "    id: " + plain + "\n", []string{"5: id is repeated"}},
+		"two documents' worth":     {"clients:\n" + good + "clients:\n" + good, []string{"5: the list named clients is repeated"}},
 		"no id":                    {"clients:\n  - {secret_sha256: " + hashOf("x1") + ", may: [revoke]}\n", []string{"2: id is missing"}},
-		"a bad id":                 {"clients:\n  - {id: 'a b', secret_sha256: " + hashOf("x1") + ", may: [revoke]}\n", []string{"2: id is missing"}},
-		"the secret for its hash":  {"clients:\n  - {id: a, secret_sha256: " + plain + ", may: [revoke]}\n", []string{"2: secret_sha256 is missing"}},
-		"a shorter hash":           {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1")[:40] + ", may: [revoke]}\n", []string{"2: secret_sha256 is missing"}},
+		"a bad id":                 {"clients:\n  - {id: 'a b', secret_sha256: " + hashOf("x1") + ", may: [revoke]}\n", []string{"2: id is not 1 to 64"}},
+		"the secret for its hash":  {"clients:\n  - {id: a, secret_sha256: " + plain + ", may: [revoke]}\n", []string{"2: secret_sha256 is no SHA-256, but maybe the secret itself"}},
+		"a shorter hash":           {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1")[:40] + ", may: [revoke]}\n", []string{"2: secret_sha256 has 40 hexadecimal digits, not 64; it is the 64"}},
 		"the hash of nothing":      {"clients:\n  - {id: a, secret_sha256: " + hashOf("") + ", may: [revoke]}\n", []string{"2: secret_sha256 is the hash of nothing"}},
 		"the hash of a line end":   {"clients:\n  - {id: a, secret_sha256: " + hashOf("\n") + ", may: [revoke]}\n", []string{"2: secret_sha256 is the hash of nothing"}},
 		"KEY-02 a placeholder":     {"clients:\n  - {id: a, secret_sha256: " + hashOf("changeme") + ", may: [revoke]}\n", []string{"2: secret_sha256 is the hash of nothing"}},
 		"may nothing":              {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + ", may: []}\n", []string{"2: may is missing"}},
-		"an unknown permission":    {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + ", may: [everything]}\n", []string{"2: may holds"}},
-		"a permission twice":       {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + ", may: [revoke, revoke]}\n", []string{"2: may holds"}},
-		"a permission alone":       {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + ", may: revoke}\n", []string{"2: has a value of the wrong kind"}},
-		"one id twice":             {"clients:\n" + good + "  - {id: orders, secret_sha256: " + hashOf("x1") + ", may: [revoke]}\n", []string{"5: the id is already that of the client on line 2"}},
-		"one secret twice":         {"clients:\n" + good + "  - {id: b, secret_sha256: " + hashOf(ordersSecret) + ", may: [revoke]}\n", []string{"5: the secret is that of the client on line 2"}},
-		"several, each on its own": {"clients:\n  - {id: a}\n" + good + "    x: 1\n  - {id: orders, may: [introspect]}\n", []string{"2: secret_sha256", "2: may", "6: has a field", "7: secret_sha256"}},
+		"an unknown permission":    {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + ", may: [everything]}\n", []string{"2: entry 1 of may is none of introspect, revoke, app-token"}},
+		"a permission twice":       {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + ", may: [revoke, revoke]}\n", []string{"2: entry 2 of may is there twice"}},
+		"a permission alone":       {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + ", may: revoke}\n", []string{"2: may is not a list, such as [introspect, revoke]"}},
+		"one id twice":             {"clients:\n" + good + "  - {id: orders, secret_sha256: " + hashOf("x1") + ", may: [revoke]}\n", []string{"5: id is already that of the client on line 2"}},
+		"one secret twice":         {"clients:\n" + good + "  - {id: b, secret_sha256: " + hashOf(ordersSecret) + ", may: [revoke]}\n", []string{"5: secret_sha256 is that of the client on line 2"}},
+		"several, each on its own": {"clients:\n  - {id: a}\n" + good + "    x: 1\n  - {id: orders, may: [introspect]}\n", []string{"2: secret_sha256 is missing", "2: may is missing", "6: there is a field x", "7: id is already", "7: secret_sha256 is missing"}},
+		"each on its field's line": {"clients:\n  - id: a b\n    secret_sha256:\n      " + plain + "\n    may:\n      - revoke\n      - {}\n      - everything\n",
+			[]string{"2: id is not", "3: secret_sha256 is no SHA-256", "7: entry 2 of may is not one text", "8: entry 3 of may is none of"}},
+		"what sha256sum writes": {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + "  -, may: [revoke]}\n", []string{"2: secret_sha256 has more than the hash; keep its 64 digits alone"}},
+		"what openssl writes":   {"clients:\n  - {id: a, secret_sha256: SHA2-256(stdin)= " + hashOf("x1") + ", may: [revoke]}\n", []string{"2: secret_sha256 has more than the hash"}},
+		"an empty hash":         {"clients:\n  - {id: a, secret_sha256: , may: [revoke]}\n", []string{"2: secret_sha256 is empty"}},
+		"a secret for a field":  {"clients:\n  - {id: a, secret_sha256: " + hashOf("x1") + ", may: [revoke]}\n    " + "\n  - " + ordersSecret + ": x\n    id: b\n", []string{"4: there is a field, which no client has", "4: secret_sha256 is missing", "4: may is missing"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := clients.Parse([]byte(row.text))
@@ -126,7 +132,7 @@ func TestREL14_EveryFaultHasItsLineAndQuotesNothing(t *testing.T) {
 					t.Errorf("%q, want %q", lines[i], want)
 				}
 			}
-			if strings.Contains(err.Error(), plain) {
+			if strings.Contains(err.Error(), plain) || strings.Contains(err.Error(), ordersSecret) || strings.Contains(err.Error(), hashOf("x1")) {
 				t.Errorf("the fault quotes the file: %v", err)
 			}
 		})

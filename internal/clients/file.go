@@ -3,15 +3,10 @@ package clients
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
 )
 
 // Fault is one thing wrong with a file. It never quotes a value, which might be a secret in the wrong place.
@@ -41,102 +36,117 @@ func (f Faults) Error() string {
 //
 // The error is of type [Faults].
 func Parse(text []byte) (*Registry, error) {
-	var file struct {
-		Clients []entry `yaml:"clients"`
+	p := fileParser{reader: reader{list: "clients", thing: "client", fields: []string{"id", "secret_sha256", "may"}},
+		registry: Registry{byID: map[string]registered{}}, ids: map[string]int{}, hashes: map[[sha256.Size]byte]int{}}
+	for _, i := range p.items(text) {
+		p.add(i)
 	}
-	err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict())
-	switch {
-	case errors.Is(err, io.EOF), err == nil && len(file.Clients) == 0:
-		return nil, Faults{{Problem: "has no client in a list named clients"}}
-	case err != nil:
-		return nil, Faults{faultOf(err, 0)}
+	if len(p.faults) > 0 {
+		return nil, p.sorted()
 	}
-	return register(file.Clients)
+	return &p.registry, nil
 }
 
-func register(entries []entry) (*Registry, error) {
-	r := &Registry{byID: map[string]registered{}}
-	var faults Faults
-	ids, hashes := map[string]int{}, map[string]int{} // the line each was first seen on
-	for _, e := range entries {
-		if e.broken != nil {
-			faults = append(faults, *e.broken)
-			continue
-		}
-		client, problems := e.check()
-		hash := string(client.hash[:])
-		switch {
-		case ids[e.ID] > 0:
-			problems = append(problems, fmt.Sprintf("the id is already that of the client on line %d", ids[e.ID]))
-		case len(problems) == 0 && hashes[hash] > 0:
-			problems = append(problems, fmt.Sprintf("the secret is that of the client on line %d; each client has its own", hashes[hash]))
-		}
-		for _, problem := range problems {
-			faults = append(faults, Fault{e.line, problem})
-		}
-		if len(problems) == 0 {
-			ids[e.ID], hashes[hash] = e.line, e.line
-			r.byID[e.ID] = client
-		}
-	}
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return r, nil
+// fileParser checks one entry after another.
+type fileParser struct {
+	reader
+	registry Registry
+	ids      map[string]int            // the line that a client with the id begins on
+	hashes   map[[sha256.Size]byte]int // that of a client with the secret
 }
 
-// entry is one list item, with the line it starts on.
-type entry struct {
-	entryFields
-	line   int
-	broken *Fault // it cannot be read
-}
-
-type entryFields struct {
-	ID     string       `yaml:"id"`
-	Secret string       `yaml:"secret_sha256"`
-	May    []Permission `yaml:"may"`
-}
-
-// UnmarshalYAML keeps the line, and what is wrong with this entry, so that the others are still looked at.
-func (e *entry) UnmarshalYAML(node ast.Node) error {
-	if t := node.GetToken(); t != nil && t.Position != nil {
-		e.line = t.Position.Line
-	}
-	if err := yaml.NodeToValue(node, &e.entryFields, yaml.Strict()); err != nil {
-		fault := faultOf(err, e.line)
-		e.broken = &fault
-	}
-	return nil
+func (p *fileParser) add(i item) {
+	id, hash, may := p.id(i), p.hash(i), p.may(i)
+	p.registry.byID[id] = registered{Client: Client{ID: id, may: may}, hash: hash}
 }
 
 var clientID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-func (e entry) check() (client registered, problems []string) {
-	if !clientID.MatchString(e.ID) {
-		problems = append(problems, "id is missing or is not 1 to 64 letters, digits, dots, dashes and underscores")
-	}
-	hash, err := hex.DecodeString(e.Secret)
+func (p *fileParser) id(i item) string {
+	id, ok := p.text(i, "id")
+	first, taken := p.ids[id]
 	switch {
-	case err != nil || len(hash) != sha256.Size:
-		problems = append(problems, "secret_sha256 is missing or is not the 64 hexadecimal digits of a SHA-256")
-	case isHashOfGuess(hash):
-		problems = append(problems, "secret_sha256 is the hash of nothing, or of a word that everybody tries")
-	}
-	switch {
-	case len(e.May) == 0:
-		problems = append(problems, "may is missing or empty; it lists what the client may do: "+permissionList())
+	case !i.given("id"):
+		p.fault(i.line, "id is missing; it is what the service calls itself, such as orders")
+	case !ok:
+	case !clientID.MatchString(id):
+		p.fault(i.lineOf("id"), "id is not 1 to 64 letters, digits, dots, dashes and underscores")
+	case taken:
+		p.fault(i.lineOf("id"), "id is already that of the client on line %d", first)
 	default:
-		for i, p := range e.May {
-			if !slices.Contains(permissions(), p) || slices.Contains(e.May[:i], p) {
-				problems = append(problems, "may holds something that is repeated or not one of: "+permissionList())
-				break
-			}
+		p.ids[id] = i.line
+	}
+	return id
+}
+
+const makeHash = "printf %s \"$secret\" | sha256sum"
+
+func (p *fileParser) hash(i item) (hash [sha256.Size]byte) {
+	text, ok := p.text(i, "secret_sha256")
+	if !ok {
+		if !i.given("secret_sha256") {
+			p.fault(i.line, "secret_sha256 is missing; it is the SHA-256 of the client's secret: %s", makeHash)
+		}
+		return hash
+	}
+	problem := hashProblem(text)
+	if problem == "" {
+		_, _ = hex.Decode(hash[:], []byte(text)) // whose shape was looked at
+		first, taken := p.hashes[hash]
+		switch {
+		case isHashOfGuess(hash[:]):
+			problem = "is the hash of nothing, or of a word that everybody tries; make a secret with: openssl rand -hex 32"
+		case taken:
+			problem = fmt.Sprintf("is that of the client on line %d; each client has a secret of its own", first)
+		default:
+			p.hashes[hash] = i.line
 		}
 	}
-	client = registered{Client: Client{ID: e.ID, may: e.May}}
-	copy(client.hash[:], hash)
-	return client, problems
+	if problem != "" {
+		p.fault(i.lineOf("secret_sha256"), "secret_sha256 %s", problem)
+	}
+	return hash
+}
+
+const wantedHash = "the 64 hexadecimal digits of: " + makeHash
+
+var (
+	bareHash  = regexp.MustCompile(`^[0-9A-Fa-f]{64}$`)
+	hexDigits = regexp.MustCompile(`^[0-9A-Fa-f]*$`)
+	somewhere = regexp.MustCompile(`(^|[^0-9A-Fa-f])[0-9A-Fa-f]{64}([^0-9A-Fa-f]|$)`)
+)
+
+// hashProblem says what is wrong with what should be a hash; "" if nothing is.
+func hashProblem(text string) string {
+	switch {
+	case bareHash.MatchString(text):
+		return ""
+	case text == "":
+		return "is empty; it is " + wantedHash
+	case somewhere.MatchString(text):
+		return "has more than the hash; keep its 64 digits alone, without the dash or name that sha256sum writes beside them"
+	case hexDigits.MatchString(text):
+		return fmt.Sprintf("has %d hexadecimal digits, not 64; it is %s", len(text), wantedHash)
+	}
+	return "is no SHA-256, but maybe the secret itself, which does not belong here; it is " + wantedHash
+}
+
+func (p *fileParser) may(i item) (may []Permission) {
+	entries, ok := p.texts(i, "may", "[introspect, revoke]")
+	if len(entries) == 0 && (ok || !i.given("may")) {
+		p.fault(i.lineOf("may"), "may is missing or empty; it lists what the client may do: %s", permissionList())
+	}
+	for _, entry := range entries {
+		permission := Permission(entry.text)
+		switch {
+		case !slices.Contains(permissions(), permission):
+			p.fault(entry.line, "entry %d of may is none of %s", entry.n, permissionList())
+		case slices.Contains(may, permission):
+			p.fault(entry.line, "entry %d of may is there twice", entry.n)
+		}
+		may = append(may, permission)
+	}
+	return may
 }
 
 func permissionList() string {
@@ -157,25 +167,4 @@ func isHashOfGuess(hash []byte) bool {
 		}
 	}
 	return false
-}
-
-// faultOf keeps the line and the kind of a YAML error. Its text may quote the file, so of the text only what names a field
-// is kept.
-func faultOf(err error, line int) Fault {
-	var at yaml.Error
-	if errors.As(err, &at) {
-		if t := at.GetToken(); t != nil && t.Position != nil {
-			line = t.Position.Line
-		}
-	}
-	var unknown *yaml.UnknownFieldError
-	var kind *yaml.TypeError
-	var node *yaml.UnexpectedNodeTypeError
-	switch {
-	case errors.As(err, &unknown):
-		return Fault{line, "has a field that is none of id, secret_sha256 and may in a list named clients"}
-	case errors.As(err, &kind), errors.As(err, &node):
-		return Fault{line, "has a value of the wrong kind: id and secret_sha256 are texts, may and clients are lists"}
-	}
-	return Fault{line, "is not YAML, or a field is repeated"}
 }

@@ -103,11 +103,15 @@ func (r *appsReader) report() {
 func (r *appsReader) entries(text []byte) []appEntry {
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		line := 0
-		if at, ok := errors.AsType[yaml.Error](err); ok && at.GetToken() != nil && at.GetToken().Position != nil {
-			line = at.GetToken().Position.Line
+		line, reason := 0, ""
+		if at, ok := errors.AsType[yaml.Error](err); ok {
+			if t := at.GetToken(); t != nil && t.Position != nil {
+				line = t.Position.Line
+			}
+			reason, _, _ = strings.Cut(at.GetMessage(), `"`) // what stands in quotes is the file's
+			reason = ": " + strings.TrimSpace(reason)
 		}
-		r.fault(line, "is not YAML")
+		r.fault(line, "is not YAML"+reason)
 		return nil
 	}
 	if len(file.Docs) > 1 {
@@ -148,7 +152,7 @@ func (r *appsReader) list(body ast.Node) *ast.SequenceNode {
 		_, isNull := m.Value.(*ast.NullNode)
 		switch {
 		case keyOf(m) != "apps":
-			r.fault(lineOf(m.Key), "there is a field beside the list named apps")
+			r.fault(lineOf(m.Key), "there is "+shownField(keyOf(m))+" beside the list named apps")
 		case slices.ContainsFunc(members[:i], func(o *ast.MappingValueNode) bool { return keyOf(o) == "apps" }):
 			r.fault(lineOf(m.Key), "the list named apps is repeated")
 		case !isList && !isNull:
@@ -176,7 +180,7 @@ func (r *appsReader) entry(item ast.Node) (appEntry, bool) {
 		_, repeated := e.fields[name]
 		switch {
 		case !slices.Contains(appFields, name):
-			r.fault(line, "there is a field that no app has; it has "+strings.Join(appFields, ", "))
+			r.fault(line, "there is "+shownField(name)+", which no app has; it has "+strings.Join(appFields, ", "))
 			continue
 		case repeated:
 			r.fault(line, name+" is repeated")
@@ -189,6 +193,16 @@ func (r *appsReader) entry(item ast.Node) (appEntry, bool) {
 		}
 	}
 	return e, true
+}
+
+// plainField is what a field is called, rightly or nearly; anything longer or odder might be a secret.
+var plainField = regexp.MustCompile(`^[A-Za-z_-]{1,24}$`)
+
+func shownField(name string) string {
+	if !plainField.MatchString(name) {
+		return "a field"
+	}
+	return "a field " + name
 }
 
 func lineOf(node ast.Node) int {

@@ -101,7 +101,8 @@ type ProfilePolicy struct {
 }
 
 // Load checks the variables of environ whose names begin with Prefix; others are ignored. readFile reads the file a
-// …_FILE variable names. Every fault found is in the error, which is of type Faults; it never holds a value.
+// …_FILE variable names. Every fault found is in the error, which is of type Faults; it never holds a value. With an error, the
+// Config is what could be read, good for finding faults elsewhere and for nothing more.
 func Load(environ map[string]string, readFile func(name string) ([]byte, error)) (Config, error) {
 	l := &loader{}
 	settings, secretFiles := l.resolve(environ, readFile)
@@ -168,8 +169,5 @@ func Load(environ map[string]string, readFile func(name string) ([]byte, error))
 	c.WeComAPIURL = l.upstream("WECOM_API_URL", v.WeComAPIURL, c.PublicURL)
 	c.WeComLoginURL = l.upstream("WECOM_LOGIN_URL", v.WeComLoginURL, c.PublicURL)
 
-	if err := l.err(); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+	return c, l.err()
 }

@@ -92,6 +92,8 @@ func (p *product) serveEnv(address, api string) []string {
 		"WXBRIDGE_WEBSITE_APP_SECRET=" + p.website.Secret,
 		"WXBRIDGE_WECHAT_API_URL=" + api,
 		"WXBRIDGE_WECHAT_OPEN_URL=" + p.simulator,
+		"WXBRIDGE_WECOM_API_URL=" + api + "/qyapi",
+		"WXBRIDGE_WECOM_LOGIN_URL=" + p.simulator + "/wwlogin",
 	}
 }
 
@@ -104,6 +106,11 @@ func startSimulator(t testing.TB, bridge string) *httptest.Server {
 	origin := fmt.Sprintf("http://localhost:%d", server.Listener.Addr().(*net.TCPAddr).Port)
 	apps := simulator.DevApps(hostOf(t, bridge))
 	apps[0].EventsURL = bridge + eventsPath // for a bridge that is told the token
+	for i := range apps {
+		if apps[i].Provider == simulator.ProviderWeCom { // whose domains have a port
+			apps[i].RedirectDomain = strings.TrimPrefix(bridge, "http://")
+		}
+	}
 	sim, err := simulator.New(simulator.Config{
 		Apps:      apps,
 		PublicURL: origin,

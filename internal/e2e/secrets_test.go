@@ -33,7 +33,7 @@ func (r *recorder) keep(field, value string) {
 
 func (r *recorder) front(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		for _, field := range []string{"secret", "code", "js_code"} {
+		for _, field := range []string{"secret", "corpsecret", "code", "js_code"} {
 			if v := req.URL.Query().Get(field); v != "" {
 				r.keep(field, v)
 			}
@@ -41,7 +41,7 @@ func (r *recorder) front(next http.Handler) http.Handler {
 		answer := newAnswer(next, req)
 		var fields map[string]any
 		if json.Unmarshal(answer.body, &fields) == nil {
-			for _, field := range []string{"access_token", "refresh_token", "session_key", "ticket", "openid", "unionid"} {
+			for _, field := range []string{"access_token", "refresh_token", "session_key", "ticket", "user_ticket", "openid", "unionid", "url"} {
 				if v, ok := fields[field].(string); ok && v != "" {
 					r.keep(field, v)
 				}

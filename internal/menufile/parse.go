@@ -92,11 +92,11 @@ func notYAML(err error) Fault {
 	if at.GetToken() != nil && at.GetToken().Position != nil {
 		fault.Line = at.GetToken().Position.Line
 	}
-	why := at.GetMessage()
+	why, _, _ := strings.Cut(at.GetMessage(), `"`) // what stands in quotes is the file's
 	if strings.Contains(why, "'\t'") {
 		why = "a line begins with a tab; indent with spaces"
 	}
-	fault.Problem += ": " + strings.Trim(strconv.QuoteToGraphic(why), `"`)
+	fault.Problem += ": " + strings.TrimSpace(why)
 	return fault
 }
 

@@ -3,15 +3,13 @@ package webhooks
 import (
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"maps"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
 )
 
 // Endpoint is a backend that is told.
@@ -47,6 +45,13 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Known is what a file may speak of.
+type Known struct {
+	Events   []string            // the types of events there are
+	Answered []string            // of these, those whose person is shown a reply
+	Apps     map[string][]string // appids by whatever names an app: an alias may be that of several; nil: any appid will do
+}
+
 // Parse reads an endpoints file: YAML with one list, unknown fields refused.
 //
 //	endpoints:
@@ -54,206 +59,239 @@ func (f Faults) Error() string {
 //	    url: https://shop.example.com/wechat-events
 //	    secret_file: /run/secrets/wxbridge-shop   # or secret: whsec_…
 //	    events: [fan.*, login]
+//	    apps: [shop]                              # aliases or appids
 //
-// known are the types of events there are: a pattern that none of them fits is a fault. readFile reads a secret_file; the
-// files that were read are returned too. The error is of type [Faults].
-func Parse(text []byte, known []string, readFile func(name string) ([]byte, error)) (endpoints []Endpoint, secretFiles []string, err error) {
-	var file struct {
-		Endpoints []entry `yaml:"endpoints"`
-	}
-	err = yaml.UnmarshalWithOptions(text, &file, yaml.Strict())
-	switch {
-	case errors.Is(err, io.EOF), err == nil && len(file.Endpoints) == 0:
-		return nil, nil, Faults{{Problem: "has no endpoint in a list named endpoints"}}
-	case err != nil:
-		return nil, nil, Faults{faultOf(err, 0)}
-	}
-	p := parser{known: known, readFile: readFile}
-	for _, e := range file.Endpoints {
-		p.add(e)
+// A pattern that no known event fits, or an app that is not known, is a fault. readFile reads a secret_file; the files that
+// were read are returned too. The error is of type [Faults].
+func Parse(text []byte, known Known, readFile func(name string) ([]byte, error)) (endpoints []Endpoint, secretFiles []string, err error) {
+	p := fileParser{known: known, readFile: readFile,
+		reader: reader{list: "endpoints", thing: "endpoint", fields: []string{"name", "url", "secret", "secret_file", "secret_previous",
+			"secret_previous_file", "events", "apps", "replier"}}}
+	for _, i := range p.items(text) {
+		p.add(i)
 	}
 	if len(p.faults) > 0 {
-		return nil, nil, p.faults
+		return nil, nil, p.sorted()
 	}
 	return p.endpoints, p.files, nil
 }
 
-// entry is one list item, with the line it starts on.
-type entry struct {
-	entryFields
-	line   int
-	broken *Fault // it cannot be read
-}
-
-type entryFields struct {
-	Name               string   `yaml:"name"`
-	URL                string   `yaml:"url"`
-	Secret             string   `yaml:"secret"`
-	SecretFile         string   `yaml:"secret_file"`
-	SecretPrevious     string   `yaml:"secret_previous"`
-	SecretPreviousFile string   `yaml:"secret_previous_file"`
-	Events             []string `yaml:"events"`
-	Apps               []string `yaml:"apps"`
-	Replier            bool     `yaml:"replier"`
-}
-
-const fieldList = "name, url, secret, secret_file, secret_previous, secret_previous_file, events, apps and replier"
-
-// UnmarshalYAML keeps the line, and what is wrong with this entry, so that the others are still looked at.
-func (e *entry) UnmarshalYAML(node ast.Node) error {
-	if t := node.GetToken(); t != nil && t.Position != nil {
-		e.line = t.Position.Line
-	}
-	if err := yaml.NodeToValue(node, &e.entryFields, yaml.Strict()); err != nil {
-		fault := faultOf(err, e.line)
-		e.broken = &fault
-	}
-	return nil
-}
-
-// parser checks one entry after another.
-type parser struct {
-	known    []string
+// fileParser checks one entry after another.
+type fileParser struct {
+	reader
+	known    Known
 	readFile func(string) ([]byte, error)
 
-	endpoints []Endpoint
-	lines     []int // of the endpoints
+	endpoints []Endpoint // of one with a fault, what is good of it
+	lines     []int      // of the endpoints
 	files     []string
-	faults    Faults
 }
 
-func (p *parser) add(e entry) {
-	if e.broken != nil {
-		p.faults = append(p.faults, *e.broken)
-		return
-	}
+func (p *fileParser) add(i item) {
+	e := Endpoint{Name: p.name(i), URL: p.url(i), Secrets: p.secrets(i)}
 	before := len(p.faults)
-	endpoint := Endpoint{Name: p.name(e), URL: p.url(e), Secrets: p.secrets(e), Events: p.events(e), AppIDs: p.apps(e), Replier: e.Replier}
-	if len(p.faults) > before {
-		return
+	e.Events, e.Replier = p.events(i), p.yes(i, "replier")
+	if e.Replier && len(p.faults) == before && !slices.ContainsFunc(e.Events, p.isAnswered) {
+		p.fault(i.lineOf("replier"), "replier is true, but events has nothing that people are shown a reply to; such are %s", strings.Join(p.known.Answered, ", "))
 	}
-	p.compare(e, endpoint)
-	p.endpoints, p.lines = append(p.endpoints, endpoint), append(p.lines, e.line)
-}
-
-func (p *parser) fault(e entry, problem string, args ...any) {
-	p.faults = append(p.faults, Fault{e.line, fmt.Sprintf(problem, args...)})
+	e.AppIDs = p.apps(i)
+	e.Replier = e.Replier && len(p.faults) == before // else nobody knows for whom
+	p.compare(i, e)
+	p.endpoints, p.lines = append(p.endpoints, e), append(p.lines, i.line)
 }
 
 var endpointName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-func (p *parser) name(e entry) string {
-	if !endpointName.MatchString(e.Name) {
-		p.fault(e, "name is missing or is not 1 to 64 letters, digits, dots, dashes and underscores")
+// name gives "" for none that is good.
+func (p *fileParser) name(i item) string {
+	name, ok := p.text(i, "name")
+	switch {
+	case !i.given("name"):
+		p.fault(i.line, "name is missing; it is what the log calls the endpoint, such as shop")
+	case ok && !endpointName.MatchString(name):
+		p.fault(i.lineOf("name"), "name is not 1 to 64 letters, digits, dots, dashes and underscores")
+	case ok:
+		return name
 	}
-	return e.Name
+	return ""
 }
 
 // url takes http on this machine only: what is sent is about people.
-func (p *parser) url(e entry) *url.URL {
-	u, err := url.Parse(e.URL)
+func (p *fileParser) url(i item) *url.URL {
+	text, ok := p.text(i, "url")
+	if !ok && i.given("url") {
+		return nil
+	}
+	u, err := url.Parse(text)
+	problem := ""
 	switch {
-	case e.URL == "":
-		p.fault(e, "url is missing")
+	case text == "":
+		problem = "is missing; it is where events are posted to, such as " + exampleURL
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "":
-		p.fault(e, "url is not an absolute URL, such as https://shop.example.com/wechat-events")
+		problem = "is not an absolute URL, such as " + exampleURL
 	case u.User != nil:
-		p.fault(e, "url holds a user or a password; the signature proves who sends")
+		problem = "holds a user or a password; the signature proves who sends"
 	case u.Fragment != "":
-		p.fault(e, "url has a fragment, which is never sent")
+		problem = "has a fragment, which is never sent"
 	case u.Scheme == "http" && !isLoopback(u.Hostname()):
-		p.fault(e, "url is http; beyond this machine it has to be https")
+		problem = "is http; beyond this machine it has to be https"
 	case u.Scheme != "http" && u.Scheme != "https":
-		p.fault(e, "url is neither https nor http")
+		problem = "is neither https nor http"
+	}
+	if problem != "" {
+		p.fault(i.lineOf("url"), "url %s", problem)
 	}
 	return u
 }
+
+const exampleURL = "https://shop.example.com/wechat-events"
 
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-func (p *parser) secrets(e entry) []Secret {
-	current, ok := p.secret(e, "secret", e.Secret, e.SecretFile)
+func (p *fileParser) secrets(i item) []Secret {
+	current, ok := p.secret(i, "secret")
 	if !ok {
-		if e.Secret == "" && e.SecretFile == "" {
-			p.fault(e, "secret or secret_file is missing; make one with: echo whsec_$(openssl rand -base64 32)")
+		if !i.given("secret") && !i.given("secret_file") {
+			p.fault(i.line, "secret and secret_file are missing; %s", makeSecret)
 		}
+		p.secret(i, "secret_previous")
 		return nil
 	}
-	if previous, ok := p.secret(e, "secret_previous", e.SecretPrevious, e.SecretPreviousFile); ok {
+	if previous, ok := p.secret(i, "secret_previous"); ok {
 		if previous.equal(current) {
-			p.fault(e, "secret_previous is the same as secret")
+			p.fault(i.lineOf(source(i, "secret_previous")), "secret_previous is the same as secret")
 		}
 		return []Secret{current, previous}
 	}
 	return []Secret{current}
 }
 
-func (p *parser) secret(e entry, field, text, file string) (Secret, bool) {
+const makeSecret = "make one with: echo whsec_$(openssl rand -base64 32)"
+
+// source is the field that a secret comes from: its own, or the one that names its file.
+func source(i item, name string) string {
+	if !i.given(name) {
+		return name + "_file"
+	}
+	return name
+}
+
+func (p *fileParser) secret(i item, name string) (Secret, bool) {
+	twin, from := name+"_file", source(i, name)
+	text, ok := p.text(i, from)
 	switch {
-	case text == "" && file == "":
+	case i.given(name) && i.given(twin):
+		p.fault(i.lineOf(twin), "%s is set together with %s; keep one of them", twin, name)
 		return Secret{}, false
-	case text != "" && file != "":
-		p.fault(e, "%s is set together with %s_file; keep one of them", field, field)
+	case !ok:
 		return Secret{}, false
-	case file != "":
-		field += "_file"
-		content, err := p.readFile(file)
+	case text == "":
+		p.fault(i.lineOf(from), "%s is empty", from)
+		return Secret{}, false
+	case from == twin:
+		content, err := p.readFile(text)
 		if err != nil {
-			p.fault(e, "%s names a file that cannot be read", field)
+			p.fault(i.lineOf(from), "%s names a file that cannot be read (%s); a path is relative to this file", from, reasonOf(err))
 			return Secret{}, false
 		}
-		p.files = append(p.files, file)
+		p.files = append(p.files, text)
 		text = strings.TrimRight(string(content), "\r\n")
 	}
 	secret, err := ParseSecret(text)
 	if err != nil {
-		p.fault(e, "%s %s; make one with: echo whsec_$(openssl rand -base64 32)", field, err)
+		what := from
+		if from == twin {
+			what = "the file that " + from + " names"
+		}
+		p.fault(i.lineOf(from), "%s %s; %s", what, err, makeSecret)
 		return Secret{}, false
 	}
 	return secret, true
 }
 
-func (p *parser) events(e entry) []string {
-	if len(e.Events) == 0 {
-		p.fault(e, "events is missing or empty; it lists what is sent, such as login, fan.* or *")
+// reasonOf is why a file cannot be read, without its path, which might be a secret in the wrong place.
+func reasonOf(err error) string {
+	path, ok := errors.AsType[*fs.PathError](err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "no such file"
+	case errors.Is(err, fs.ErrPermission):
+		return "permission denied"
+	case ok:
+		return path.Err.Error()
 	}
-	for i, pattern := range e.Events {
-		prefix, open := strings.CutSuffix(pattern, "*")
-		fits := func(known string) bool { return known == pattern || open && strings.HasPrefix(known, prefix) }
+	return "it could not be read"
+}
+
+func (p *fileParser) events(i item) (events []string) {
+	entries, ok := p.texts(i, "events", "[login, fan.*]")
+	if len(entries) == 0 && (ok || !i.given("events")) {
+		p.fault(i.lineOf("events"), "events is missing or empty; it lists what is sent, such as login, fan.* or *")
+	}
+	for _, entry := range entries {
+		prefix, open := strings.CutSuffix(entry.text, "*")
 		switch {
-		case slices.Contains(e.Events[:i], pattern):
-			p.fault(e, "events holds an entry twice")
-		case open && prefix != "" && !strings.HasSuffix(prefix, "."), !slices.ContainsFunc(p.known, fits):
-			p.fault(e, "entry %d of events fits no event; there are %s, and a star may stand for all behind a dot, or for all", i+1, strings.Join(p.known, ", "))
+		case slices.Contains(events, entry.text):
+			p.fault(entry.line, "entry %d of events is there twice", entry.n)
+		case open && prefix != "" && !strings.HasSuffix(prefix, "."), !fitsOne(entry.text, p.known.Events):
+			p.fault(entry.line, "entry %d of events fits no event; there are %s, and a star may stand for all behind a dot, or for all", entry.n, strings.Join(p.known.Events, ", "))
 		}
+		events = append(events, entry.text)
 	}
-	return e.Events
+	return events
+}
+
+// fitsOne reports whether the pattern is, or stands for, one of the types.
+func fitsOne(pattern string, types []string) bool {
+	prefix, open := strings.CutSuffix(pattern, "*")
+	return slices.ContainsFunc(types, func(known string) bool { return known == pattern || open && strings.HasPrefix(known, prefix) })
 }
 
 var appID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-func (p *parser) apps(e entry) []string {
-	for i, app := range e.Apps {
-		if !appID.MatchString(app) || slices.Contains(e.Apps[:i], app) {
-			p.fault(e, "apps holds something that is repeated or is not an appid")
+// apps gives the appids of the apps that are named, by alias or appid.
+func (p *fileParser) apps(i item) (ids []string) {
+	entries, ok := p.texts(i, "apps", "[default, wx0123456789abcdef]")
+	if ok && len(entries) == 0 {
+		p.fault(i.lineOf("apps"), "apps is empty; leave it out to send events about all apps")
+	}
+	for _, entry := range entries {
+		named, known := p.known.Apps[entry.text]
+		switch {
+		case slices.ContainsFunc(entries, func(o value) bool { return o.n < entry.n && o.text == entry.text }):
+			p.fault(entry.line, "entry %d of apps is there twice", entry.n)
+		case p.known.Apps == nil && appID.MatchString(entry.text):
+			named = []string{entry.text}
+		case !known:
+			p.fault(entry.line, "entry %d of apps is no app of this bridge; there are %s", entry.n, strings.Join(slices.Sorted(maps.Keys(p.known.Apps)), ", "))
+		}
+		for _, id := range named {
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
 		}
 	}
-	return e.Apps
+	return ids
 }
 
+// isAnswered reports whether the pattern fits something that people are shown a reply to.
+func (p *fileParser) isAnswered(pattern string) bool { return fitsOne(pattern, p.known.Answered) }
+
 // compare finds what an endpoint must not share with those before it.
-func (p *parser) compare(e entry, endpoint Endpoint) {
-	for i, other := range p.endpoints {
-		switch {
-		case other.Name == endpoint.Name:
-			p.fault(e, "the name is already that of the endpoint on line %d", p.lines[i])
-		case sharesSecret(other, endpoint):
-			p.fault(e, "a secret is that of the endpoint on line %d; each endpoint has its own", p.lines[i])
-		case other.Replier && endpoint.Replier && sharesApp(other, endpoint):
-			p.fault(e, "the endpoint on line %d answers for the same app already; give each replier its own apps", p.lines[i])
+func (p *fileParser) compare(i item, e Endpoint) {
+	for n, other := range p.endpoints {
+		if e.Name != "" && other.Name == e.Name {
+			p.fault(i.lineOf("name"), "name is already that of the endpoint on line %d", p.lines[n])
+			continue
+		}
+		if sharesSecret(other, e) {
+			p.fault(i.lineOf(source(i, "secret")), "a secret is that of the endpoint on line %d; each endpoint has its own", p.lines[n])
+		}
+		if other.Replier && e.Replier && sharesApp(other, e) {
+			p.fault(i.lineOf("replier"), "replier: the endpoint on line %d answers for the same app already; give each replier its own apps", p.lines[n])
 		}
 	}
 }
@@ -270,24 +308,4 @@ func sharesSecret(a, b Endpoint) bool {
 func sharesApp(a, b Endpoint) bool {
 	return len(a.AppIDs) == 0 || len(b.AppIDs) == 0 ||
 		slices.ContainsFunc(a.AppIDs, func(app string) bool { return slices.Contains(b.AppIDs, app) })
-}
-
-// faultOf keeps the line and the kind of a YAML error. Its text may quote the file, so none of it is kept.
-func faultOf(err error, line int) Fault {
-	var at yaml.Error
-	if errors.As(err, &at) {
-		if t := at.GetToken(); t != nil && t.Position != nil {
-			line = t.Position.Line
-		}
-	}
-	var unknown *yaml.UnknownFieldError
-	var kind *yaml.TypeError
-	var node *yaml.UnexpectedNodeTypeError
-	switch {
-	case errors.As(err, &unknown):
-		return Fault{line, "has a field that is none of " + fieldList + " in a list named endpoints"}
-	case errors.As(err, &kind), errors.As(err, &node):
-		return Fault{line, "has a value of the wrong kind: events, apps and endpoints are lists, replier is true or false, the others are texts"}
-	}
-	return Fault{line, "is not YAML, or a field is repeated"}
 }

@@ -61,6 +61,23 @@ func (h *health) bad(now time.Time, spread float64, rest time.Duration) (wentDow
 	return wentDown
 }
 
+// resting is until when a down endpoint is left alone; zero if it is not down.
+func (h *health) resting() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.failures < h.policy.DownAfter {
+		return time.Time{}
+	}
+	return h.again
+}
+
+// hurry makes the next probe due.
+func (h *health) hurry() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.again = time.Time{}
+}
+
 // good tells of a success and reports whether the endpoint was down until then.
 func (h *health) good() (wasDown bool) {
 	h.mu.Lock()

@@ -16,6 +16,11 @@ type lane struct {
 	health   health
 	wake     chan struct{} // holds one when there may be something to do
 
+	rest struct { // what the queue was told
+		sync.Mutex
+		until time.Time
+	}
+
 	mu   sync.Mutex
 	busy int
 	seen time.Time // the latest the clock has shown
@@ -67,7 +72,11 @@ func (l *lane) next(ctx context.Context) ([]Delivery, time.Duration, error) {
 		if again.IsZero() { // until one ends
 			return nil, policy.Lease, nil
 		}
-		return nil, again.Sub(now), nil
+		if l.isHurried(ctx, again) {
+			l.health.hurry()
+			return nil, 0, nil
+		}
+		return nil, min(again.Sub(now), policy.Poll), nil
 	}
 	due, err := l.d.Queue.NextDue(ctx, l.endpoint.Name)
 	if err != nil || due.IsZero() || due.After(now) {
@@ -79,6 +88,31 @@ func (l *lane) next(ctx context.Context) ([]Delivery, time.Duration, error) {
 	}
 	claimed, err := l.d.Queue.Claim(ctx, l.endpoint.Name, room, policy.Lease)
 	return claimed, policy.Poll, err
+}
+
+// isHurried reports that the queue was told of the rest until then, and does not know of it any more.
+func (l *lane) isHurried(ctx context.Context, again time.Time) bool {
+	l.rest.Lock()
+	told := l.rest.until.Equal(again)
+	l.rest.Unlock()
+	if !told {
+		return false
+	}
+	until, err := l.d.Queue.Resting(ctx, l.endpoint.Name)
+	return err == nil && until.IsZero()
+}
+
+// tellRest lets others see, and cut short, the rest that the endpoint has. Without that it only takes its time.
+func (l *lane) tellRest(ctx context.Context) {
+	l.rest.Lock()
+	defer l.rest.Unlock()
+	until := l.health.resting()
+	if until.IsZero() || until.Equal(l.rest.until) {
+		return
+	}
+	if l.d.Queue.Rest(ctx, l.endpoint.Name, until) == nil {
+		l.rest.until = until
+	}
 }
 
 // setBack reports that the clock went backwards: then what is due in a minute would be so much later (REL-15).
@@ -111,6 +145,21 @@ func (l *lane) end() {
 	l.busy--
 	l.mu.Unlock()
 	l.nudge()
+}
+
+// mayAsk reports whether somebody may wait for the endpoint's answer. One that is down is asked only when it is time to look
+// whether it is back, and then by nobody else until done is called.
+func (l *lane) mayAsk() (done func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.health.down() {
+		return func() {}, true
+	}
+	if room, _ := l.health.room(l.d.Now(), l.busy, 1); room <= 0 {
+		return nil, false
+	}
+	l.busy++
+	return l.end, true
 }
 
 func (l *lane) inFlight() int {
@@ -169,6 +218,7 @@ func (l *lane) failed(ctx context.Context, m Delivery, a answer) Outcome {
 	if l.health.bad(l.d.Now(), l.d.Random(), a.retryAfter) {
 		l.log(slog.LevelError, "webhook.endpoint_down", "an endpoint fails again and again; its events wait in the queue", slog.String("problem", a.problem))
 	}
+	l.tellRest(ctx)
 	return outcome
 }
 

@@ -15,13 +15,18 @@ import (
 // Reply asks the endpoint that answers for the app for its answer to the event, which is in the queue and held back for it,
 // and returns the text to answer with. An endpoint that acknowledges the event in time does not get it again.
 //
-// No text: nobody answers for the app, or not in time, or with nothing, or it is down. Then the event, unless it was
-// acknowledged, goes its way as any other.
+// No text: nobody answers for the app, or not in time, or with nothing, or it is down and was tried a moment ago. Then the
+// event, unless it was acknowledged, goes its way as any other.
 func (d *Dispatcher) Reply(ctx context.Context, eventID, appID string) (text string, ok bool) {
 	l := d.replier(appID)
-	if l == nil || l.health.down() {
+	if l == nil {
 		return "", false
 	}
+	done, ok := l.mayAsk()
+	if !ok {
+		return "", false
+	}
+	defer done()
 	select {
 	case d.replies <- struct{}{}:
 		defer func() { <-d.replies }()
@@ -57,10 +62,10 @@ func (d *Dispatcher) replier(appID string) *lane {
 	return nil
 }
 
-// replyPoll is how often it is asked whether the person's earlier events are through.
+// replyPoll is how often it is asked whether the person's earlier events are out of the way.
 const replyPoll = 20 * time.Millisecond
 
-// claimReply waits for the person's earlier events, as long as there is time.
+// claimReply waits for the person's earlier events that are being delivered, as long as there is time.
 func (l *lane) claimReply(ctx context.Context, eventID string) (Delivery, error) {
 	for {
 		m, err := l.d.Queue.ClaimReply(ctx, eventID, l.endpoint.Name, l.d.Policy.Lease)

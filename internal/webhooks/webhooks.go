@@ -3,7 +3,8 @@
 //
 // It knows neither what events mean nor how the queue keeps them; it only asks of the queue that two deliveries of one key
 // are never out at once, and that a claim runs out when nobody settles it. So an event arrives at least once, and the events
-// of one person in order, whatever ends the process.
+// of one person in order, whatever ends the process. Only a message whose answer a person waits for goes ahead of those that
+// wait for another attempt.
 //
 // Where to look:
 //
@@ -50,8 +51,8 @@ type Queue interface {
 	// Claim returns up to limit deliveries that are due, and that nobody else gets before the lease has run out.
 	Claim(ctx context.Context, endpoint string, limit int, lease time.Duration) ([]Delivery, error)
 
-	// ClaimReply claims one delivery that is held back for its answer: ErrNotYet while others come first, ErrSettled if
-	// there is none.
+	// ClaimReply claims one delivery that is held back for its answer: ErrNotYet while others come first that are being
+	// delivered or asked, ErrSettled if there is none. What waits for another attempt lets it go ahead.
 	ClaimReply(ctx context.Context, eventID, endpoint string, lease time.Duration) (Delivery, error)
 
 	// Delivered, Postpone and GiveUp settle a claimed delivery; ErrSettled if the claim is not good any more.
@@ -61,6 +62,11 @@ type Queue interface {
 
 	// Hasten makes some deliveries due that wait for their next attempt, and returns how many; 0 when there are no more.
 	Hasten(ctx context.Context, endpoint string) (int, error)
+
+	// Rest notes until when the endpoint is left alone; Resting reads it. It is zero if somebody has asked for an attempt
+	// now, or if another process has had one acknowledged.
+	Rest(ctx context.Context, endpoint string, until time.Time) error
+	Resting(ctx context.Context, endpoint string) (time.Time, error)
 
 	// Disable keeps the endpoint's deliveries back until somebody enables it.
 	Disable(ctx context.Context, endpoint string) error

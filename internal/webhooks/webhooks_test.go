@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type memoryQueue struct {
 	done     []string
 	given    map[string]string // problems of those given up
 	disabled bool
+	resting  time.Time
 	arrived  chan struct{}
 }
 
@@ -106,6 +108,17 @@ func (q *memoryQueue) GiveUp(_ context.Context, receipt any, problem string) err
 
 func (q *memoryQueue) Hasten(context.Context, string) (int, error) { return 0, nil }
 
+func (q *memoryQueue) Rest(_ context.Context, _ string, until time.Time) error {
+	defer q.locked()()
+	q.resting = until
+	return nil
+}
+
+func (q *memoryQueue) Resting(context.Context, string) (time.Time, error) {
+	defer q.locked()()
+	return q.resting, nil
+}
+
 func (q *memoryQueue) Disable(context.Context, string) error {
 	defer q.locked()()
 	q.disabled = true
@@ -139,7 +152,7 @@ func newStand(t *testing.T, handler http.Handler, now func() time.Time, change f
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	endpoints, _, err := webhooks.Parse(fmt.Appendf(nil, "endpoints:\n  - {name: shop, url: '%s/in?key=hidden', secret: %s, secret_previous: %s, events: [login], replier: true}\n",
+	endpoints, _, err := webhooks.Parse(fmt.Appendf(nil, "endpoints:\n  - {name: shop, url: '%s/in?key=hidden', secret: %s, secret_previous: %s, events: [login, official_account.message], replier: true}\n",
 		server.URL, secret("new"), secret("old")), known, noFiles)
 	if err != nil {
 		t.Fatal(err)
@@ -416,6 +429,28 @@ func TestTheEndWaitsALittle(t *testing.T) {
 	}
 }
 
+// An endpoint that has asked to be left alone for an hour is tried at once when an operator wants it.
+func TestAnOperatorCutsARestShort(t *testing.T) {
+	var requests atomic.Int32
+	s := newStand(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests.Add(1) == 1 {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(503)
+		}
+	}), still, nil, event("evt_1"))
+	hurried := false
+	s.run(t, func() bool {
+		defer s.queue.locked()()
+		if p := s.queue.pending["evt_1"]; p != nil && !s.queue.resting.IsZero() && !hurried {
+			if !s.queue.resting.Equal(noon.Add(time.Hour)) {
+				t.Errorf("rests until %v", s.queue.resting)
+			}
+			p.due, s.queue.resting, hurried = noon, time.Time{}, true
+		}
+		return len(s.queue.done) == 1
+	})
+}
+
 // REL-15: a clock that is set back by an hour does not stop deliveries for an hour.
 func TestAClockThatIsSetBack(t *testing.T) {
 	var mu sync.Mutex
@@ -499,6 +534,44 @@ func TestReplies(t *testing.T) {
 				t.Errorf("told of %v, delivered %v", odd, s.delivered())
 			}
 		})
+	}
+}
+
+// A replier that is down is asked again when it is time to look whether it is back, and not by everybody before.
+func TestAReplierThatIsDownIsFoundToBeBackByAMessage(t *testing.T) {
+	var mu sync.Mutex
+	at, broken, requests := noon, true, 0
+	now := func() time.Time { mu.Lock(); defer mu.Unlock(); return at }
+	s := newStand(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if requests++; broken {
+			w.WriteHeader(502)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain")
+		io.WriteString(w, "here again")
+	}), now, func(c *webhooks.Config) { c.Policy.DownAfter = 2 }, event("evt_1"), event("evt_2"), event("evt_3"), event("evt_4"))
+	ask := func(id string) string {
+		text, _ := s.d.Reply(t.Context(), id, "wx0123456789abcdef")
+		return text
+	}
+	ask("evt_1")
+	ask("evt_2")
+	mu.Lock()
+	broken = false
+	mu.Unlock()
+	if got := ask("evt_3"); got != "" || requests != 2 {
+		t.Errorf("a moment after it went down: %q, %d requests", got, requests)
+	}
+	mu.Lock()
+	at = noon.Add(2 * time.Second)
+	mu.Unlock()
+	if got := ask("evt_3"); got != "here again" {
+		t.Errorf("when it is time to look: %q", got)
+	}
+	if got := ask("evt_4"); got != "here again" {
+		t.Errorf("the next: %q", got)
 	}
 }
 

@@ -114,7 +114,7 @@ func (s *Server) ChangeMember(ctx context.Context, corpID, name string, change M
 	case change.Status != "" && change.Status != "deleted" && !known:
 		return MemberReport{}, fmt.Errorf("status %q: want active, disabled, not-activated, left or deleted", change.Status)
 	case change.UserID != "" && !validUserID(change.UserID):
-		return MemberReport{}, errors.New("userid: want 1 to 64 letters, digits, _, -, @ and .")
+		return MemberReport{}, errors.New("userid: want 1 to 64 letters, digits and any of ._-@")
 	case change == MemberChange{Quiet: change.Quiet}:
 		return MemberReport{}, errors.New("want one of status, visible and userid")
 	}

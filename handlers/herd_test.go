@@ -1,0 +1,6 @@
+//go:build !race
+
+package handlers_test
+
+// herd is how many first logins come at once.
+const herd = 500
