@@ -316,7 +316,11 @@ func TestTheChatIsInWeChatWhateverBrowserLinksOpenIn(t *testing.T) {
 		p.run(chromedp.Navigate(home), click(`#tab-account`), filled(`#say [name="text"]`, "hello"), typed(`#say [name="text"]`, "\r"),
 			click(`#account-events .sim-answered a`), ready(`body[data-loaded]`))
 		p.eventually(`document.getElementById('cookies').textContent`, "browser=")
-		p.run(chromedp.Navigate(home), visible(`#tab-links`)) // where the choice is still a desktop browser
+		p.run(chromedp.Navigate(atLocalhost(w.url)+"/connect/oauth2/authorize?appid="+w.official.AppID+"&redirect_uri="+url.QueryEscape(srv.URL+"/h5")+
+			"&response_type=code&scope=snsapi_base&state=x#wechat_redirect"), ready(`body[data-loaded]`)) // where the page's login leads
+		p.eventually("location.origin + location.pathname", site.url+"/h5")
+		p.run(chromedp.Navigate(home), visible(`#tab-links`))
+		p.eventually(`document.getElementById('browser').value`, "desktop") // the choice stays
 	}
 }
 
