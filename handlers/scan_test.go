@@ -212,6 +212,10 @@ func TestScanLogsTheComputerInOnceThePhoneAgrees(t *testing.T) {
 	}
 	stream.want("confirmed", "")
 
+	if n := strings.Count(b.log.String(), `"event":"scan.confirmed"`); n != 1 {
+		t.Errorf("LOG-03 %d lines tell of the tap", n)
+	}
+	logins := strings.Count(b.log.String(), `"event":"login.ok"`)
 	answer := desk.finish()
 	var to struct{ Location string }
 	if err := json.Unmarshal([]byte(answer.body), &to); err != nil || to.Location != "https://h5.example.com/cart?a=1" {
@@ -230,8 +234,8 @@ func TestScanLogsTheComputerInOnceThePhoneAgrees(t *testing.T) {
 	if again := computer.visit("/login?return_to=/x"); again.Request.URL.Path != "/x" {
 		t.Errorf("who is logged in is asked again at %s", again.Request.URL)
 	}
-	if !strings.Contains(b.log.String(), `"event":"login.ok"`) {
-		t.Error("LOG-03 the login is not in the log")
+	if n := strings.Count(b.log.String(), `"event":"login.ok"`); n != logins+1 {
+		t.Errorf("LOG-03 %d lines tell of the computer's login", n-logins)
 	}
 }
 
@@ -281,6 +285,9 @@ func TestScanDeclined(t *testing.T) {
 		t.Errorf("decline: %d", p.StatusCode)
 	}
 	stream.want("declined", "")
+	if n := strings.Count(b.log.String(), `"event":"scan.declined"`); n != 1 {
+		t.Errorf("LOG-03 %d lines tell of the refusal", n)
+	}
 	if again := phone.answer(p, "confirm"); again.StatusCode != http.StatusOK || desk.state() != db.ScanDeclined {
 		t.Errorf("confirmed after that: %d, %s", again.StatusCode, desk.state())
 	}
