@@ -43,15 +43,12 @@ func (s *Server) logout(c *gin.Context) error {
 	if s.hasOurCookie(c.Request) { // else a page that sends no Origin could have the browser drop them unseen
 		s.forgetBrowser(c)
 	}
-	c.Header("Cache-Control", "no-store")
 	if !wantsHTML(c.Request) {
+		c.Header("Cache-Control", "no-store")
 		c.Status(http.StatusNoContent)
 		return nil
 	}
-	c.Header("Location", location(to))
-	c.Status(http.StatusSeeOther)
-	c.Writer.WriteHeaderNow()
-	return nil
+	return seeOther(c, to)
 }
 
 // logoutForm reads return_to and form_token from the query and, if there is one, the body.

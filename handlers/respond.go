@@ -272,6 +272,15 @@ func redirect(c *gin.Context, to string) error {
 	return nil
 }
 
+// seeOther leads on after a form (RET-09).
+func seeOther(c *gin.Context, to string) error {
+	c.Header("Cache-Control", "no-store")
+	c.Header("Location", location(to))
+	c.Status(http.StatusSeeOther)
+	c.Writer.WriteHeaderNow()
+	return nil
+}
+
 // personal answers JSON that must not be stored (TOK-14).
 func personal(c *gin.Context, status int, value any) error {
 	c.Header("Cache-Control", "no-store")

@@ -163,9 +163,13 @@ func (s *Server) scanLoginPage(c *gin.Context, request loginRequest, f flow, sca
 	q := request.query()
 	self := scanRoute + "?" + q.Encode()
 	q.Set("new", "1")
+	view := templates.ScanLogin{QR: code, Direct: f.Shows == "", Handle: handleOf(f), Scanned: scan.State != db.ScanWaiting,
+		NewURL: scanRoute + "?" + q.Encode(), SelfURL: self}
+	if s.cfg.Dev {
+		view.Says = shows
+	}
 	c.Header("Content-Security-Policy", templates.ScanLoginPolicy())
-	return s.page(c, http.StatusOK, templates.ScanLogin{QR: code, Direct: f.Shows == "", Handle: handleOf(f),
-		Scanned: scan.State != db.ScanWaiting, NewURL: scanRoute + "?" + q.Encode(), SelfURL: self})
+	return s.page(c, http.StatusOK, view)
 }
 
 // questionURL is where the phone is asked about a scan.

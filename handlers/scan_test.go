@@ -212,6 +212,10 @@ func TestScanLogsTheComputerInOnceThePhoneAgrees(t *testing.T) {
 	}
 	stream.want("confirmed", "")
 
+	if n := strings.Count(b.log.String(), `"event":"scan.confirmed"`); n != 1 {
+		t.Errorf("LOG-03 %d lines tell of the tap", n)
+	}
+	logins := strings.Count(b.log.String(), `"event":"login.ok"`)
 	answer := desk.finish()
 	var to struct{ Location string }
 	if err := json.Unmarshal([]byte(answer.body), &to); err != nil || to.Location != "https://h5.example.com/cart?a=1" {
@@ -230,8 +234,8 @@ func TestScanLogsTheComputerInOnceThePhoneAgrees(t *testing.T) {
 	if again := computer.visit("/login?return_to=/x"); again.Request.URL.Path != "/x" {
 		t.Errorf("who is logged in is asked again at %s", again.Request.URL)
 	}
-	if !strings.Contains(b.log.String(), `"event":"login.ok"`) {
-		t.Error("LOG-03 the login is not in the log")
+	if n := strings.Count(b.log.String(), `"event":"login.ok"`); n != logins+1 {
+		t.Errorf("LOG-03 %d lines tell of the computer's login", n-logins)
 	}
 }
 
@@ -281,6 +285,9 @@ func TestScanDeclined(t *testing.T) {
 		t.Errorf("decline: %d", p.StatusCode)
 	}
 	stream.want("declined", "")
+	if n := strings.Count(b.log.String(), `"event":"scan.declined"`); n != 1 {
+		t.Errorf("LOG-03 %d lines tell of the refusal", n)
+	}
 	if again := phone.answer(p, "confirm"); again.StatusCode != http.StatusOK || desk.state() != db.ScanDeclined {
 		t.Errorf("confirmed after that: %d, %s", again.StatusCode, desk.state())
 	}
@@ -542,8 +549,26 @@ func TestSRV07_MalformedScans(t *testing.T) {
 	}
 }
 
+// With the simulator there is no camera: the page of dev says in words what its code says.
+func TestScanPageOfDevSaysWhatTheCodeSays(t *testing.T) {
+	says := regexp.MustCompile(`<p id="says"[^>]*>([^<]+)</p>`)
+	straight := newBridge(t, direct)
+	desk := straight.computer().startScan("")
+	if found := says.FindStringSubmatch(desk.page.body); found == nil || found[1] != straight.url+"/login/scan/confirm?scan="+desk.scan.Code {
+		t.Errorf("%v in %s", found, desk.page.body)
+	}
+	account := newEventBridge(t, pushModes[0])
+	if found := says.FindStringSubmatch(account.computer().startScan("").page.body); found == nil || !strings.HasPrefix(found[1], "http://weixin.qq.com/q/") {
+		t.Errorf("%v", found)
+	}
+	public := newBridge(t, direct, inProduction)
+	if desk := public.computer().startScan(""); says.MatchString(desk.page.body) || strings.Contains(desk.page.body, desk.scan.Code) {
+		t.Error("it does so in production")
+	}
+}
+
 func TestScanPage(t *testing.T) {
-	b := newBridge(t, direct)
+	b := newBridge(t, direct, inProduction)
 	computer := b.computer()
 	desk := computer.startScan("return_to=/a&prompt=login")
 	if policy := desk.page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "connect-src 'self'") || strings.Contains(policy, "unsafe") {

@@ -43,6 +43,7 @@ type ticket struct {
 var (
 	errTicket = &apiError{status: http.StatusBadRequest, code: "invalid_grant", detail: templates.DetailTicket,
 		description: "This ticket was used, has expired or is not ours. Go back to the mini program and open the page again."}
+	errTicketUsed     = errors.New("used before")
 	errOutsideWebView = &apiError{status: http.StatusForbidden, code: "access_denied", detail: templates.DetailWebViewOnly,
 		description: "A ticket logs in the pages inside a mini program, and nobody else."}
 )
@@ -90,11 +91,11 @@ func (s *Server) ticketPage(c *gin.Context) error {
 		return err
 	}
 	session, err := s.ticketSession(c, t)
-	if err != nil {
-		return err
-	}
-	if s.continues(c, session) {
+	switch {
+	case (err == nil || wantsHTML(c.Request)) && s.continues(c, t, session):
 		return redirect(c, to)
+	case err != nil:
+		return refusedTicket(c, err)
 	}
 	self := url.URL{Path: "/login/ticket", RawQuery: url.Values{"ticket": {p["ticket"]}, "return_to": {to}}.Encode()}
 	c.Header("Content-Security-Policy", templates.ContentSecurityPolicyOfForm(s.originOf(to)))
@@ -118,16 +119,12 @@ func (s *Server) useTicket(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	session, err := s.ticketSession(c, t)
+	session, err := s.spendTicket(c, t)
 	if err != nil {
-		return err
-	}
-	first, err := s.cfg.Store.Spend(c.Request.Context(), t.ID, time.UnixMilli(t.Expires))
-	switch {
-	case err != nil:
-		return err
-	case !first:
-		return usedTicket(c)
+		if wantsHTML(c.Request) && s.continues(c, t, session) { // a second tap
+			return seeOther(c, to)
+		}
+		return refusedTicket(c, err)
 	}
 	if err := s.setSession(c, session); err != nil {
 		return endedTicket(err)
@@ -135,14 +132,23 @@ func (s *Server) useTicket(c *gin.Context) error {
 	recordOf(c).note(slog.String("fan", session.fan.ID))
 	recordOf(c).noteEvent("login.ok", slog.LevelInfo)
 	recordOf(c).noteLogin("ok")
-	c.Header("Cache-Control", "no-store")
-	c.Header("Location", location(to))
-	c.Status(http.StatusSeeOther)
-	c.Writer.WriteHeaderNow()
-	return nil
+	return seeOther(c, to)
 }
 
-// readTicket opens a ticket that has not expired, and checks where it leads.
+// spendTicket spends a ticket that is still good, once.
+func (s *Server) spendTicket(c *gin.Context, t ticket) (session, error) {
+	session, err := s.ticketSession(c, t)
+	if err != nil {
+		return session, err
+	}
+	first, err := s.cfg.Store.Spend(c.Request.Context(), t.ID, time.UnixMilli(t.Expires))
+	if err == nil && !first {
+		err = errTicket.because(errTicketUsed)
+	}
+	return session, err
+}
+
+// readTicket opens a ticket, however old, and checks where it leads.
 func (s *Server) readTicket(c *gin.Context, p params) (t ticket, returnTo string, err error) {
 	recordOf(c).provider = db.ProviderMiniProgram
 	returnTo = s.returnTo.Default()
@@ -166,14 +172,15 @@ func (s *Server) readTicket(c *gin.Context, p params) (t ticket, returnTo string
 	if err != nil {
 		return ticket{}, "", errTicket.because(err)
 	}
-	if left := time.UnixMilli(t.Expires).Sub(s.cfg.Now()); left <= 0 || left > ticketLife+time.Minute {
-		return ticket{}, "", errTicket.because(errors.New("expired"))
-	}
 	return t, returnTo, nil
 }
 
-// ticketSession finds the fan of the ticket, and whether it may still be used: it was not, and nothing has ended its session.
+// ticketSession finds the fan of the ticket, and whether it may still be used: it has not expired and was not used, and nothing
+// has ended its session.
 func (s *Server) ticketSession(c *gin.Context, t ticket) (session, error) {
+	if left := time.UnixMilli(t.Expires).Sub(s.cfg.Now()); left <= 0 || left > ticketLife+time.Minute {
+		return session{}, errTicket.because(errors.New("expired"))
+	}
 	ctx := c.Request.Context()
 	fan, err := s.cfg.Store.Fan(ctx, t.Subject)
 	switch {
@@ -195,18 +202,20 @@ func (s *Server) ticketSession(c *gin.Context, t ticket) (session, error) {
 	case err != nil:
 		return session{}, err
 	case spent:
-		return session{}, usedTicket(c)
+		return session{}, errTicket.because(errTicketUsed)
 	case revoked:
 		return session{}, errTicket.because(errors.New("the session has ended"))
 	}
 	return n, nil
 }
 
-// usedTicket refuses a ticket that was used, which is a security event (LOG-03).
-func usedTicket(c *gin.Context) error {
-	recordOf(c).noteEvent(codeReused, slog.LevelWarn)
-	recordOf(c).noteLogin("code_reused")
-	return errTicket.because(errors.New("used before"))
+// refusedTicket notes a ticket that was used, which is a security event (LOG-03).
+func refusedTicket(c *gin.Context, err error) error {
+	if errors.Is(err, errTicketUsed) {
+		recordOf(c).noteEvent(codeReused, slog.LevelWarn)
+		recordOf(c).noteLogin("code_reused")
+	}
+	return err
 }
 
 // endedTicket turns a session that ended at this moment into a ticket that is no good any more.
@@ -218,10 +227,12 @@ func endedTicket(err error) error {
 	return err
 }
 
-// continues reports whether the browser is logged in already as what the ticket would make it. Then there is nothing to ask.
-func (s *Server) continues(c *gin.Context, n session) bool {
+// continues reports whether the browser is logged in already as what the ticket would make it. Then there is nothing to ask, and
+// a person sees no error for a ticket that is used or too old: Back leads to its page, WeChat loads it again, people tap twice.
+// n is the session the ticket would give, if it still would.
+func (s *Server) continues(c *gin.Context, t ticket, n session) bool {
 	claims, ok := s.miniProgramCookie(c)
-	return ok && claims.Subject == n.fan.ID && claims.AppID == n.appID && claims.OpenID == n.openID
+	return ok && (claims.Subject == t.Subject || claims.Subject == n.fan.ID) && claims.AppID == t.AppID && claims.OpenID == t.OpenID
 }
 
 // miniProgramCookie is the good cookie of a session that began in a mini program, if the browser has one; it is renewed if it is

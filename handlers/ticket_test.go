@@ -336,6 +336,53 @@ func TestTicket_OutsideAWebViewIs403(t *testing.T) {
 	})
 }
 
+// WeChat loads a web-view again from the address it was opened with, Back leads there, and people tap twice: for who is logged in
+// as the ticket's fan already, a ticket that is used or too old asks nothing and gives nothing.
+func TestTicket_WhoIsLoggedInGoesOnWhateverBecameOfTheTicket(t *testing.T) {
+	b := newBridge(t, inProduction)
+	token := b.miniToken("alice")
+	html := []string{"Accept", "text/html"}
+	used, old := b.ticket(token), b.ticket(token)
+	w := b.webView()
+	form := formOf(t, w.get(ticketPath(used, "/orders"), html...))
+	if p := w.postTicket(form, sameOrigin); p.StatusCode != http.StatusSeeOther {
+		t.Fatalf("tap: %d %s", p.StatusCode, p.body)
+	}
+	goesOn := func(name string, p page, status int) {
+		t.Helper()
+		if p.StatusCode != status || p.Header.Get("Location") != "/orders" || p.Header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d %v %s", name, p.StatusCode, p.Header, p.body)
+		}
+	}
+	refused := func(name string, p page) {
+		t.Helper()
+		if p.StatusCode != http.StatusBadRequest || strings.Contains(fmt.Sprint(p.Header["Set-Cookie"]), "wxbridge_token") {
+			t.Errorf("%s: %d %v", name, p.StatusCode, p.Header["Set-Cookie"])
+		}
+	}
+	goesOn("Back", w.get(ticketPath(used, "/orders"), html...), http.StatusFound)
+	goesOn("second tap", w.postTicket(form, sameOrigin), http.StatusSeeOther)
+	b.clock.Advance(2 * time.Minute)
+	goesOn("loaded again later", w.get(ticketPath(old, "/orders"), html...), http.StatusFound)
+
+	if strings.Contains(b.log.String(), "login.code_reused") {
+		t.Error("Back is logged as an attack")
+	}
+	if p := w.get(ticketPath(used, "https://evil.example/"), html...); p.StatusCode != http.StatusBadRequest {
+		t.Errorf("a foreign address: %d", p.StatusCode)
+	}
+	refused("altered", w.get(ticketPath(used[1:], "/orders"), html...))
+	refused("nobody is logged in", b.webView().get(ticketPath(used, "/orders"), html...))
+	other := b.webView()
+	other.useTicket(b.ticket(b.miniToken("bob")), "/")
+	refused("somebody else is", other.get(ticketPath(used, "/orders"), html...))
+	refused("somebody else taps", other.postTicket(form, sameOrigin))
+	if p := b.postJSON("/logout", token, nil); p.StatusCode != http.StatusNoContent {
+		t.Fatalf("logout: %d %s", p.StatusCode, p.body)
+	}
+	refused("logged out meanwhile", w.get(ticketPath(used, "/orders"), html...))
+}
+
 // What ends the session between the ticket and the tap ends the ticket.
 func TestTicket_OfASessionThatHasEnded(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -443,7 +490,7 @@ func TestTicket_ABrowserThatIsThisFanAlreadyGoesOn(t *testing.T) {
 		t.Errorf("it was spent: %d", p.StatusCode)
 	}
 	if p := w.get(ticketPath(next, "/shop")); p.StatusCode != http.StatusBadRequest {
-		t.Errorf("a used ticket leads somewhere: %d", p.StatusCode)
+		t.Errorf("a program is not told that the ticket is used: %d", p.StatusCode)
 	}
 	if p := w.get(ticketPath(b.ticket(b.miniToken("bob")), "/shop")); p.StatusCode != http.StatusOK {
 		t.Errorf("ticket of another fan: %d", p.StatusCode)

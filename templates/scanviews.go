@@ -9,6 +9,7 @@ import (
 // static/scan.js follows what the phone does.
 type ScanLogin struct {
 	QR      QRCode
+	Says    string // what the code says, for a developer whose phone is a simulator; else "", since a text is copied and sent on
 	Direct  bool   // the code leads straight to the question; else to the account, which sends a message with the link
 	Handle  string // names the scan in what the script asks; no secret
 	Scanned bool   // the code was scanned before this page was made

@@ -49,7 +49,7 @@ func everyPage(t *testing.T) map[string]templates.View {
 		"ticket":                          templates.Ticket{Nickname: "小明🦊", Ticket: "t1cket", ReturnTo: "/shop?a=1&b=2", FormToken: "t0ken", SelfURL: "/login/ticket?ticket=t1cket&return_to=%2Fshop"},
 		"ticket of a guest":               templates.Ticket{Ticket: "t1cket", ReturnTo: "/", FormToken: "t0ken", SelfURL: "/login/ticket?ticket=t1cket&return_to=%2F"},
 		"scan login":                      templates.ScanLogin{QR: code, Handle: "ABCDEFGH", NewURL: "/login/scan?new=1", SelfURL: "/login/scan?return_to=%2Fa"},
-		"scan login that asks itself":     templates.ScanLogin{QR: code, Direct: true, Scanned: true, Handle: "ABCDEFGH", NewURL: "/login/scan?new=1"},
+		"scan login that asks itself":     templates.ScanLogin{QR: code, Says: "http://127.0.0.1/login/scan/confirm?scan=x", Direct: true, Scanned: true, Handle: "ABCDEFGH", NewURL: "/login/scan?new=1"},
 		"scan confirm": templates.ScanConfirm{Code: "C0DE", FormToken: "t0ken", Site: "login.example.com", Nickname: "小明", Browser: "Firefox · Windows",
 			Address: "2001:db8:1234:5678:9abc:def0:1234:5678", StartedAt: time.Date(2031, 12, 31, 23, 59, 58, 0, time.UTC)},
 		"scan confirm of little": templates.ScanConfirm{Code: "C0DE", FormToken: "t0ken", Site: "login.example.com"},

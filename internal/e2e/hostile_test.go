@@ -33,7 +33,7 @@ func TestSRV07_MalformedRequestsAreTheCallersFault(t *testing.T) {
 	p := startDev(t, nil)
 	bob := p.phone("bob")
 	session := bob.login(t)
-	requests := hostileRequests(session.access)
+	requests := hostileRequests(session.access, p.miniToken(t, "bob"))
 	if len(requests) < 1000 {
 		t.Fatalf("only %d hostile requests", len(requests))
 	}
@@ -121,40 +121,46 @@ func rawSend(p *product, method, path string, header http.Header, body string) (
 	return hop{method: method, url: &url.URL{Path: path}, status: res.StatusCode, header: res.Header, body: got}, err
 }
 
-func hostileRequests(token string) []request {
+func hostileRequests(token, mini string) []request {
 	var all []request
 	add := func(name, method, path string, header http.Header, body string, want int) {
 		all = append(all, request{name, method, path, header, body, want})
 	}
+	webView := http.Header{"Cookie": {"simulator_browser=webview"}}
 	for _, c := range []struct {
 		path   string
 		params []string
+		header http.Header
 	}{
-		{"/login", []string{"return_to", "app", "scope", "prompt", "lang"}},
-		{"/login/official-account", []string{"return_to", "app", "scope", "prompt"}},
-		{callbackPath, []string{"code", "state", "again"}},
-		{"/login/website", []string{"return_to", "app", "scope", "prompt", "lang"}}, {websiteCallback, []string{"code", "state", "again", "app"}},
-		{"/jssdk/config", []string{"url", "app", "agent"}}, {"/wxbridge.js", []string{"v"}}, {"/jssdk.js", []string{"x"}},
-		{"/login/register", []string{"lang", "x"}}, {"/login/refused", []string{"lang"}},
-		{"/login/snapshot", []string{"lang"}}, {"/login/cookies-off", []string{"lang"}}, {"/", []string{"lang"}},
-		{"/me", []string{"access_token"}}, {"/.well-known/jwks.json", []string{"kid"}},
-		{"/auth/verify", []string{"redirect", "role", "provider"}},
+		{path: "/login", params: []string{"return_to", "app", "scope", "prompt", "lang"}},
+		{path: "/login/official-account", params: []string{"return_to", "app", "scope", "prompt"}},
+		{path: callbackPath, params: []string{"code", "state", "again"}},
+		{path: "/login/website", params: []string{"return_to", "app", "scope", "prompt", "lang"}}, {path: websiteCallback, params: []string{"code", "state", "again", "app"}},
+		{path: "/jssdk/config", params: []string{"url", "app", "agent"}}, {path: "/wxbridge.js", params: []string{"v"}}, {path: "/jssdk.js", params: []string{"x"}},
+		{path: "/login/scan", params: []string{"return_to", "app", "scope", "prompt", "lang", "new"}},
+		{path: "/login/scan/confirm", params: []string{"scan", "lang", "again"}}, {path: "/login/scan/events", params: []string{"scan"}},
+		{path: loginTicket, params: []string{"ticket", "return_to", "lang"}, header: webView},
+		{path: "/login/register", params: []string{"lang", "x"}}, {path: "/login/refused", params: []string{"lang"}},
+		{path: "/login/snapshot", params: []string{"lang"}}, {path: "/login/cookies-off", params: []string{"lang"}}, {path: "/", params: []string{"lang"}},
+		{path: "/me", params: []string{"access_token"}}, {path: "/.well-known/jwks.json", params: []string{"kid"}},
+		{path: "/auth/verify", params: []string{"redirect", "role", "provider"}},
 	} {
 		for _, param := range c.params {
 			for name, value := range nastyValues() {
-				add(param+" "+name, http.MethodGet, c.path+"?"+param+"="+value, nil, "", 0)
+				add(param+" "+name, http.MethodGet, c.path+"?"+param+"="+value, c.header, "", 0)
 			}
-			add(param+" empty, twice", http.MethodGet, c.path+"?"+param+"=&"+param+"=", nil, "", 0)
-			add(param+" twice", http.MethodGet, c.path+"?"+param+"=a&"+param+"=b", nil, "", wantIf(param != "role" && param != "provider" && param != "lang" && param != "x" && param != "v" && param != "access_token" && param != "kid" && param != "again", 400, 0))
-			add(param+" as an array", http.MethodGet, c.path+"?"+param+"[]=a&"+param+"[0]=b", nil, "", 0)
+			add(param+" empty, twice", http.MethodGet, c.path+"?"+param+"=&"+param+"=", c.header, "", 0)
+			add(param+" twice", http.MethodGet, c.path+"?"+param+"=a&"+param+"=b", c.header, "", wantIf(param != "role" && param != "provider" && param != "lang" && param != "x" && param != "v" && param != "access_token" && param != "kid" && param != "again", 400, 0))
+			add(param+" as an array", http.MethodGet, c.path+"?"+param+"[]=a&"+param+"[0]=b", c.header, "", 0)
 		}
 		for name, q := range map[string]string{"bare &": "&&&&", "bare =": "=", "bad escape": "%zz=%zz", "semicolons": "a;b;c",
 			"10,000 parameters": strings.Repeat("a=b&", 10_000), "a 60 KB query": strings.Repeat("a", 60_000)} {
-			add(name, http.MethodGet, c.path+"?"+q, nil, "", 0)
+			add(name, http.MethodGet, c.path+"?"+q, c.header, "", 0)
 		}
 	}
-	all = append(all, hostileBodies(token)...)
+	all = append(all, hostileBodies(token, mini)...)
 	all = append(all, hostileForms()...)
+	all = append(all, hostilePageForms(webView)...)
 	all = append(all, hostileHeaders(token)...)
 	return all
 }
@@ -179,6 +185,25 @@ func nastyValues() map[string]string {
 	}
 }
 
+// hostilePageForms are what pages of ours send, from our own origin.
+func hostilePageForms(webView http.Header) []request {
+	var all []request
+	for path, fields := range map[string][]string{
+		loginTicket: {"ticket", "return_to", "form_token"}, "/login/scan/confirm": {"scan", "answer", "form_token"}, "/login/scan/finish": {"scan"},
+	} {
+		header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"}}
+		copyHeader(header, webView)
+		for _, field := range fields {
+			for name, value := range nastyValues() {
+				all = append(all, request{field + " " + name, http.MethodPost, path, header, field + "=" + value, 0},
+					request{field + " among others, " + name, http.MethodPost, path, header, "scan=x&ticket=x&answer=confirm&" + field + "=" + value, 0})
+			}
+			all = append(all, request{field + " twice", http.MethodPost, path, header, field + "=a&" + field + "=b", 400})
+		}
+	}
+	return all
+}
+
 // hostileForms are for the routes of registered clients, of which this bridge has none.
 func hostileForms() []request {
 	var all []request
@@ -197,9 +222,9 @@ func hostileForms() []request {
 	return all
 }
 
-func hostileBodies(token string) []request {
+func hostileBodies(token, mini string) []request {
 	var all []request
-	bearer := func(contentType string) http.Header {
+	bearer := func(token, contentType string) http.Header {
 		h := http.Header{"Authorization": {"Bearer " + token}, "Accept": {"application/json"}}
 		if contentType != "" {
 			h.Set("Content-Type", contentType)
@@ -207,11 +232,12 @@ func hostileBodies(token string) []request {
 		return h
 	}
 	const asJSON, asForm = "application/json", "application/x-www-form-urlencoded"
-	for _, target := range []struct{ method, path, field string }{
-		{http.MethodPost, miniLogin, "code"}, {http.MethodPatch, "/me", "nickname"},
+	for _, target := range []struct{ method, path, field, token string }{
+		{http.MethodPost, miniLogin, "code", token}, {http.MethodPatch, "/me", "nickname", token},
+		{http.MethodPost, miniPhone, "code", mini}, {http.MethodPost, miniProfile, "encrypted_data", mini},
 	} {
 		add := func(name, contentType, body string, want int) {
-			all = append(all, request{target.path + " " + name, target.method, target.path, bearer(contentType), body, want})
+			all = append(all, request{target.path + " " + name, target.method, target.path, bearer(target.token, contentType), body, want})
 		}
 		for name, body := range map[string]string{
 			"empty": "", "a blank": " ", "cut": `{"` + target.field + `":"a`, "text": "hello", "null": "null", "a number": "5", "a string": `"x"`,
@@ -233,16 +259,16 @@ func hostileBodies(token string) []request {
 			add("as "+contentType, contentType, `{"`+target.field+`":"x"}`, 415)
 		}
 		add("without a content type", "", `{"`+target.field+`":"x"}`, 415)
-		gz := bearer(asJSON)
+		gz := bearer(target.token, asJSON)
 		gz.Set("Content-Encoding", "gzip")
 		all = append(all, request{target.path + " gzip", target.method, target.path, gz, gzipped(`{"` + target.field + `":"x"}`), 415})
-		two := bearer(asJSON)
+		two := bearer(target.token, asJSON)
 		two.Add("Content-Type", asForm)
 		all = append(all, request{target.path + " two content types", target.method, target.path, two, `{}`, 0})
 	}
 	for name, value := range nastyValues() {
 		add := func(contentType, body string, want int) {
-			all = append(all, request{"code " + name + " as " + contentType, http.MethodPost, miniLogin, bearer(contentType), body, want})
+			all = append(all, request{"code " + name + " as " + contentType, http.MethodPost, miniLogin, bearer(token, contentType), body, want})
 		}
 		if name != "null" && name != "Inf" && name != "2 KB" && name != "a number" && name != "a minus" && name != "30 KB escaped" && name != "30 KB" {
 			add(asForm, "code="+value, 400)
@@ -250,18 +276,18 @@ func hostileBodies(token string) []request {
 		if text, err := url.QueryUnescape(value); err == nil {
 			encoded, _ := json.Marshal(text)
 			add(asJSON, `{"code":`+string(encoded)+`}`, 400)
-			all = append(all, request{"app " + name, http.MethodPost, miniLogin, bearer(asJSON), `{"code":"abc","app":` + string(encoded) + `}`, 0})
-			all = append(all, request{"avatar " + name, http.MethodPatch, "/me", bearer(asJSON), `{"avatar_url":` + string(encoded) + `}`, 0})
-			all = append(all, request{"nickname " + name, http.MethodPatch, "/me", bearer(asJSON), `{"nickname":` + string(encoded) + `}`, 0})
+			all = append(all, request{"app " + name, http.MethodPost, miniLogin, bearer(token, asJSON), `{"code":"abc","app":` + string(encoded) + `}`, 0})
+			all = append(all, request{"avatar " + name, http.MethodPatch, "/me", bearer(token, asJSON), `{"avatar_url":` + string(encoded) + `}`, 0})
+			all = append(all, request{"nickname " + name, http.MethodPatch, "/me", bearer(token, asJSON), `{"nickname":` + string(encoded) + `}`, 0})
 		}
 	}
 	all = append(all,
-		request{"code twice in a form", http.MethodPost, miniLogin, bearer(asForm), "code=a&code=b", 400},
-		request{"no code in a form", http.MethodPost, miniLogin, bearer(asForm), "x=y", 400},
-		request{"a bad escape in a form", http.MethodPost, miniLogin, bearer(asForm), "code=%zz", 400},
-		request{"a form of 1 MB", http.MethodPost, miniLogin, bearer(asForm), "code=a&x=" + strings.Repeat("b", 1<<20), 413},
-		request{"a body of 1 MB to logout", http.MethodPost, "/logout", bearer(asForm), "return_to=/" + strings.Repeat("b", 1<<20), 413},
-		request{"a script as avatar", http.MethodPatch, "/me", bearer(asJSON), `{"avatar_url":"javascript:alert(1)"}`, 400},
+		request{"code twice in a form", http.MethodPost, miniLogin, bearer(token, asForm), "code=a&code=b", 400},
+		request{"no code in a form", http.MethodPost, miniLogin, bearer(token, asForm), "x=y", 400},
+		request{"a bad escape in a form", http.MethodPost, miniLogin, bearer(token, asForm), "code=%zz", 400},
+		request{"a form of 1 MB", http.MethodPost, miniLogin, bearer(token, asForm), "code=a&x=" + strings.Repeat("b", 1<<20), 413},
+		request{"a body of 1 MB to logout", http.MethodPost, "/logout", bearer(token, asForm), "return_to=/" + strings.Repeat("b", 1<<20), 413},
+		request{"a script as avatar", http.MethodPatch, "/me", bearer(token, asJSON), `{"avatar_url":"javascript:alert(1)"}`, 400},
 	)
 	return all
 }

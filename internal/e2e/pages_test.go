@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"html"
 	"net/http"
 	"regexp"
 	"strings"
@@ -87,8 +88,20 @@ func TestWEB08_EveryPageHasItsHeadersAndLoadsNothingForeign(t *testing.T) {
 			t.Errorf("the register page does not link to %s", link)
 		}
 	}
-	desktop := p.phone("bob")
+	desktop, webView := p.phone("bob"), p.phone("bob")
 	desktop.setCookie("simulator_browser", "desktop")
+	webView.setCookie("simulator_browser", "webview")
+	ticketPage := loginTicket + "?ticket=" + p.ticket(t, p.miniToken(t, "bob"))
+	asked := p.phone("alice")
+	asked.login(t)
+	code := regexp.MustCompile(`<p id="says"[^>]*>([^<]+)<`).FindSubmatch(desktop.open(t, "/login/scan?return_to=/asked").last().body)
+	if code == nil {
+		t.Fatal("the page does not say what its code says")
+	}
+	question := asked.open(t, p.scan(t, "alice", html.UnescapeString(string(code[1]))).link(t)).last()
+	if !strings.Contains(string(question.body), `id="confirm"`) {
+		t.Errorf("alice is not asked: %v", question)
+	}
 	pages := map[string]hop{
 		"register":                   stranger.once(t, "/login/register"),
 		"register without a flow":    p.phone("bob").once(t, "/login/register"),
@@ -97,6 +110,10 @@ func TestWEB08_EveryPageHasItsHeadersAndLoadsNothingForeign(t *testing.T) {
 		"cookies-off":                p.phone("bob").once(t, "/login/cookies-off"),
 		"scan me":                    desktop.once(t, "/login/scan"),
 		"scan question that is over": p.phone("bob").once(t, "/login/scan/confirm?scan=x"),
+		"scan question":              question,
+		"ticket":                     webView.once(t, ticketPage),
+		"ticket that is none":        webView.once(t, ticketPage+"x"),
+		"ticket outside a web-view":  desktop.once(t, ticketPage),
 		"home":                       p.phone("bob").once(t, "/"),
 		"refused return_to":          p.phone("bob").once(t, "/login?return_to=https://evil.example/"),
 		"not found":                  p.phone("bob").once(t, "/nowhere"),
@@ -104,7 +121,8 @@ func TestWEB08_EveryPageHasItsHeadersAndLoadsNothingForeign(t *testing.T) {
 		"401":                        p.phone("bob").once(t, "/me"),
 	}
 	for name, want := range map[string]int{"register": 200, "register without a flow": 200, "refused without a flow": 200,
-		"snapshot without a flow": 403, "cookies-off": 400, "scan me": 200, "scan question that is over": 400, "home": 200, "refused return_to": 400,
+		"snapshot without a flow": 403, "cookies-off": 400, "scan me": 200, "scan question that is over": 400, "scan question": 200, "ticket": 200,
+		"ticket that is none": 400, "ticket outside a web-view": 403, "home": 200, "refused return_to": 400,
 		"not found": 404, "bad callback": 400, "401": 401} {
 		t.Run(name, func(t *testing.T) {
 			h := pages[name]

@@ -59,15 +59,7 @@ func (r *reader) root(text []byte) ast.Node {
 	}
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		line, reason := 0, ""
-		if at, ok := errors.AsType[yaml.Error](err); ok {
-			if t := at.GetToken(); t != nil && t.Position != nil {
-				line = t.Position.Line
-			}
-			reason, _, _ = strings.Cut(at.GetMessage(), `"`) // what stands in quotes is the file's
-			reason = ": " + strings.TrimSpace(reason)
-		}
-		r.fault(line, "is not YAML%s", reason)
+		r.faults = append(r.faults, notYAML(err))
 		return nil
 	}
 	if len(file.Docs) > 1 {
@@ -79,7 +71,7 @@ func (r *reader) root(text []byte) ast.Node {
 		return nil
 	}
 	body := file.Docs[0].Body
-	fields, ok := r.fields(body, "the file has a list named buttons", kindSub)
+	fields, ok := r.fields(body, "is not a list named buttons; examples/menu.yaml shows one", kindSub)
 	if !ok {
 		return nil
 	}
@@ -88,6 +80,24 @@ func (r *reader) root(text []byte) ast.Node {
 		r.fault(0, "has no button in a list named buttons")
 	}
 	return f.value
+}
+
+// notYAML says where the file is none, and why if the parser knows.
+func notYAML(err error) Fault {
+	fault := Fault{Problem: "is not YAML"}
+	at, ok := errors.AsType[yaml.Error](err)
+	if !ok {
+		return fault
+	}
+	if at.GetToken() != nil && at.GetToken().Position != nil {
+		fault.Line = at.GetToken().Position.Line
+	}
+	why, _, _ := strings.Cut(at.GetMessage(), `"`) // what stands in quotes is the file's
+	if strings.Contains(why, "'\t'") {
+		why = "a line begins with a tab; indent with spaces"
+	}
+	fault.Problem += ": " + strings.TrimSpace(why)
+	return fault
 }
 
 // shown is a name from the file that is fit for a terminal.

@@ -212,7 +212,7 @@ func TestTheLauncherScansAndShowsThePushedMenu(t *testing.T) {
 			return
 		}
 		fmt.Fprintf(rw, "<xml><ToUserName>%s</ToUserName><FromUserName>%s</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType>"+
-			"<Content><![CDATA[Tap <a href=\"%s/login?a=1&b=2\">here</a>]]></Content></xml>", m["FromUserName"], m["ToUserName"], w.url)
+			"<Content><![CDATA[Tap\n<a href=\"%s/login?a=1&b=2\">here</a>]]></Content></xml>", m["FromUserName"], m["ToUserName"], w.url)
 	})
 	p := openPhone(t, browser, w.url+"/?lang=en")
 	_, address := w.qr("login_1")
@@ -229,9 +229,15 @@ func TestTheLauncherScansAndShowsThePushedMenu(t *testing.T) {
 	t.Run("a follower gets the answer in the chat, with its link", func(t *testing.T) {
 		p.run(click(`#tab-scan`), click(`#scan-codes [data-kind="account"]`), visible(`#account-events a`),
 			p.eval("link", `document.querySelector('#account-events a').href`), p.eval("text", `document.querySelector('#account-events .sim-answered').textContent`))
-		if p.kept["link"] != w.url+"/login?a=1&b=2" || p.kept["text"] != "Tap here" {
+		if p.kept["link"] != w.url+"/login?a=1&b=2" || p.kept["text"] != "Tap\nhere" {
 			t.Errorf("%q to %s", p.kept["text"], p.kept["link"])
 		}
+		p.eventually(`document.querySelector('#account-events .sim-answered').innerText`, "Tap\nhere") // on two lines, as in WeChat
+	})
+	t.Run("a code that is made while the tab is open appears", func(t *testing.T) {
+		p.run(click(`#tab-scan`), visible(`#scan-codes [data-kind="account"]`))
+		w.qr("login_2")
+		p.eventually(`document.getElementById('scan-codes').textContent.includes('login_2')`, "true")
 	})
 	t.Run("nonsense is named", func(t *testing.T) {
 		p.run(click(`#tab-scan`), filled(`#code`, "gQnone"), typed(`#code`, "\r"))
@@ -284,6 +290,38 @@ func TestTheLauncherIsOtherBrowsersToo(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A computer that waits and the phone are windows of one browser, as a rule: what is tapped in the chat must not open as the
+// computer's.
+func TestTheChatIsInWeChatWhateverBrowserLinksOpenIn(t *testing.T) {
+	site := &h5{}
+	srv := httptest.NewServer(site)
+	t.Cleanup(srv.Close)
+	w, in := newInbox(t, simulator.ModePlain, func(c *simulator.Config) {
+		c.BridgeURL, c.PublicURL = srv.URL, atLocalhost(c.PublicURL)
+	})
+	site.url, site.sim = srv.URL, w
+	in.answers(func(rw http.ResponseWriter, r *http.Request, body string) {
+		m := parseMessage(t, body)
+		fmt.Fprintf(rw, "<xml><ToUserName>%s</ToUserName><FromUserName>%s</FromUserName><CreateTime>1</CreateTime><MsgType>text</MsgType>"+
+			"<Content><![CDATA[<a href=\"%s/login\">here</a>]]></Content></xml>", m["FromUserName"], m["ToUserName"], srv.URL)
+	})
+	home := atLocalhost(w.url) + "/?lang=en"
+	p := openPhone(t, startChromium(t), home)
+	p.run(click(`[data-person="alice"]`), p.eval("", `(() => { const s = document.getElementById('browser'); s.value = 'desktop'; s.dispatchEvent(new Event('change')) })()`))
+	for range 2 {
+		p.run(click(`#tab-links`), click(`#link-login`), ready(`body[data-loaded]`))
+		p.eventually(`document.getElementById('cookies').textContent`, "browser=desktop")
+		p.run(chromedp.Navigate(home), click(`#tab-account`), filled(`#say [name="text"]`, "hello"), typed(`#say [name="text"]`, "\r"),
+			click(`#account-events .sim-answered a`), ready(`body[data-loaded]`))
+		p.eventually(`document.getElementById('cookies').textContent`, "browser=")
+		p.run(chromedp.Navigate(atLocalhost(w.url)+"/connect/oauth2/authorize?appid="+w.official.AppID+"&redirect_uri="+url.QueryEscape(srv.URL+"/h5")+
+			"&response_type=code&scope=snsapi_base&state=x#wechat_redirect"), ready(`body[data-loaded]`)) // where the page's login leads
+		p.eventually("location.origin + location.pathname", site.url+"/h5")
+		p.run(chromedp.Navigate(home), visible(`#tab-links`))
+		p.eventually(`document.getElementById('browser').value`, "desktop") // the choice stays
+	}
 }
 
 func TestChecklist23_InABrowser(t *testing.T) {

@@ -3,7 +3,7 @@
 import { openChat } from './account.js';
 import { load, run } from './miniprogram.js';
 import { showOrg } from './org.js';
-import { addressFor, choose as chooseBrowser, leaveFor, setCookie } from './open.js';
+import { addressFor, choose as chooseBrowser, chosen, enter, leaveFor, setCookie } from './open.js';
 import { openScanner } from './scan.js';
 import { backFromWebView, phoneOf } from './phone.js';
 
@@ -79,12 +79,21 @@ document.addEventListener('click', (event) => {
       chat.tapped(link.dataset.url);
     }
     setCookie(SWITCHED, '', '; Max-Age=0');
-    if (addressFor(link.href) !== link.href) {
+    const browser = link.dataset.entry === 'chat' ? 'wechat' : body.dataset.browser; // the chat is WeChat's own
+    enter(browser);
+    if (addressFor(link.href, browser) !== link.href) {
       event.preventDefault();
-      leaveFor(link.href);
+      leaveFor(link.href, browser);
     }
   }
 });
+
+function showBrowser() {
+  body.dataset.browser = element('browser').value = chosen();
+  showOrg(body.dataset.browser);
+}
+
+showBrowser();
 
 element('browser').addEventListener('change', (event) => {
   chooseBrowser(event.target.value);

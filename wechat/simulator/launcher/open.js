@@ -3,6 +3,7 @@
 
 const LOOPBACK = /^(localhost|127\.0\.0\.1)$/;
 const BROWSER = 'simulator_browser';
+const CHOICE = 'links-open-in'; // of this window, which keeps it when a page was opened in another browser than that
 const HOPPED = 'simulator_hopped'; // the other host name was told of a browser that is not WeChat's
 
 export function setCookie(name, value, attributes = '') {
@@ -14,6 +15,15 @@ const forget = (name) => setCookie(name, '', '; Max-Age=0');
 // choose makes browser what links open in: wechat, webview, wecom or desktop.
 export function choose(browser) {
   document.body.dataset.browser = browser;
+  sessionStorage.setItem(CHOICE, browser);
+  enter(browser);
+}
+
+// chosen is what this window has chosen, or else any other.
+export const chosen = () => sessionStorage.getItem(CHOICE) ?? document.body.dataset.browser;
+
+// enter makes browser what the simulator's own pages are in, such as the one that asks for consent.
+export function enter(browser) {
   browser === 'wechat' ? forget(BROWSER) : setCookie(BROWSER, browser);
 }
 
@@ -31,9 +41,12 @@ export function addressFor(address, browser = document.body.dataset.browser) {
   return hop.href;
 }
 
-// leaveFor goes there.
+// leaveFor goes there. A mini program's web-view is entered for its page alone: what is opened afterwards is not in it.
 export function leaveFor(address, browser = document.body.dataset.browser) {
   const way = addressFor(address, browser);
+  if (browser === 'wechat' || browser === document.body.dataset.browser) {
+    enter(browser);
+  }
   browser === 'wechat' ? forget(HOPPED) : setCookie(HOPPED, 'yes');
   location.assign(way);
 }

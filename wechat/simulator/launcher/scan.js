@@ -2,6 +2,8 @@
 
 const element = (id) => document.getElementById(id);
 
+const LOOK_AGAIN = 2000; // milliseconds: a code may be made while the panel is open
+
 // openScanner wires the panel; holder() names the person, open(address) opens a page on their phone, and happened(event,
 // report, appid) is told what an account heard of them.
 export function openScanner(holder, open, happened) {
@@ -51,8 +53,15 @@ export function openScanner(holder, open, happened) {
   });
   element('scan-follow').addEventListener('click', () => scan(scanned, 'allow'));
 
+  let timer;
+  let listed = ''; // what is on show; the buttons stay the same while it does
+
   async function list() {
     const { codes } = await (await fetch('/_simulator/scannable')).json();
+    if (JSON.stringify(codes) === listed) {
+      return;
+    }
+    listed = JSON.stringify(codes);
     const items = codes.map(({ kind, says, about }) => {
       const item = document.createElement('li');
       const button = document.createElement('button');
@@ -68,11 +77,12 @@ export function openScanner(holder, open, happened) {
 
   return {
     shown(isOpen) {
+      clearInterval(timer);
       if (isOpen) {
         result.replaceChildren();
         element('scan-follow').hidden = true;
-        element('scan-codes').replaceChildren();
         list();
+        timer = setInterval(() => list().catch(() => {}), LOOK_AGAIN); // a simulator that is being started again is no fault
       }
     },
   };
