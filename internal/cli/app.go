@@ -60,14 +60,14 @@ func newApp(ctx context.Context, cfg config.Config, f files, logger *slog.Logger
 			store.Close()
 		}
 	}()
+	keys, err := keyring.Open(ctx, store, box, keyOptions(cfg, logger))
+	if err != nil {
+		return nil, err
+	}
 	if o.dev { // a simulator knows no token of another one's, nor of WeChat's
 		if err := store.ForgetAppTokens(ctx); err != nil {
 			return nil, err
 		}
-	}
-	keys, err := keyring.Open(ctx, store, box, keyOptions(cfg, logger))
-	if err != nil {
-		return nil, err
 	}
 	revocations, follower, err := followRevocations(ctx, store, logger)
 	if err != nil {

@@ -192,7 +192,7 @@ func TestPushesOfAnAppFromTheFileAreItsOwn(t *testing.T) {
 		}
 		return of
 	}
-	if of := subscribed(); of[shopID] != true || of[p.official.AppID] != nil {
+	if of := subscribed(); of[shopID] != true || of[p.official.AppID] != false {
 		t.Errorf("/me says %v", of)
 	}
 	push(p.official.AppID, "subscribe")

@@ -199,11 +199,24 @@ func TestOnePersonIsOneFan(t *testing.T) {
 			t.Errorf("the mini program sees %s, want %s", got, fan)
 		}
 	})
-	t.Run("mini program first", func(t *testing.T) {
+	t.Run("mini program first, and a follower", func(t *testing.T) {
 		p := startDev(t, nil)
 		guest := p.miniToken(t, "alice")
 		alice := p.phone("alice")
-		if got := subject(alice.login(t).access); got != subject(guest) {
+		alice.open(t, "/login?return_to=%2Fx") // silent: WeChat tells a follower's unionid
+		if got := subject(alice.session().access); got != subject(guest) {
+			t.Errorf("the official account sees %s, want %s", got, subject(guest))
+		}
+		me := decode(t, p.api(t, http.MethodGet, "/me", guest, ""))
+		if me["registered"] != false || len(me["identities"].([]any)) != 2 {
+			t.Errorf("the guest's /me says %v", me)
+		}
+	})
+	t.Run("mini program first, and a stranger to the account", func(t *testing.T) {
+		p := startDev(t, nil)
+		guest := p.miniToken(t, "bob")
+		bob := p.phone("bob")
+		if got := subject(bob.login(t).access); got != subject(guest) {
 			t.Errorf("the official account sees %s, want %s", got, subject(guest))
 		}
 		me := decode(t, p.api(t, http.MethodGet, "/me", guest, ""))

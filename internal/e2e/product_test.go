@@ -70,7 +70,8 @@ func startServe(t testing.TB, front func(http.Handler) http.Handler, env ...stri
 		t.Cleanup(api.Close)
 	}
 	database := "WXBRIDGE_DATABASE=sqlite://" + filepath.Join(t.TempDir(), "wxbridge.db") // unless env names another
-	env = append(append(p.serveEnv(address, api.URL), database), env...)
+	env = append(append(p.serveEnv(address, api.URL), database,
+		"WXBRIDGE_WECOM_API_URL="+api.URL+"/qyapi", "WXBRIDGE_WECOM_LOGIN_URL="+p.simulator+"/wwlogin"), env...)
 	p.end = runCommand(t, p.log, []string{"serve"}, env, io.Discard)
 	p.http = newHTTPClient(t)
 	p.waitReady(t)
@@ -92,8 +93,6 @@ func (p *product) serveEnv(address, api string) []string {
 		"WXBRIDGE_WEBSITE_APP_SECRET=" + p.website.Secret,
 		"WXBRIDGE_WECHAT_API_URL=" + api,
 		"WXBRIDGE_WECHAT_OPEN_URL=" + p.simulator,
-		"WXBRIDGE_WECOM_API_URL=" + api + "/qyapi",
-		"WXBRIDGE_WECOM_LOGIN_URL=" + p.simulator + "/wwlogin",
 	}
 }
 
