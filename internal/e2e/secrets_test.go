@@ -141,19 +141,11 @@ func TestWX01_WX03_LOG01_SecretsStayInside(t *testing.T) {
 		}
 	})
 	t.Run("WX-03 the database", func(t *testing.T) {
-		files, err := filepath.Glob(filepath.Join(data, "*"))
-		if err != nil || len(files) == 0 {
-			t.Fatal("no database", err)
-		}
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+		for _, content := range contentsOf(t, data) {
 			for kind, values := range secrets {
-				refuse(t, string(content), kind, values)
+				refuse(t, content, kind, values)
 			}
-			refuse(t, string(content), "private key", []string{"PRIVATE KEY", `"d":`, "\x30\x81\x87\x02\x01\x00\x30\x13"})
+			refuse(t, content, "private key", []string{"PRIVATE KEY", `"d":`, "\x30\x81\x87\x02\x01\x00\x30\x13"})
 		}
 	})
 	t.Run("TOK-13 the claims", func(t *testing.T) {
@@ -367,4 +359,21 @@ func devSecrets(domain string) []string {
 		all = append(all, app.Secret)
 	}
 	return all
+}
+
+// contentsOf gives what stands in the files of the database's folder; there is at least one.
+func contentsOf(t *testing.T, folder string) (contents []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no database", err)
+	}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents = append(contents, string(content))
+	}
+	return contents
 }

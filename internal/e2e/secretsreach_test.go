@@ -5,7 +5,6 @@ import (
 	"html"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -60,17 +59,9 @@ func TestWX01_WX03_LOG01_SecretsOfMembersScansAndPagesStayInside(t *testing.T) {
 	}
 	delete(secrets, "phone") // is stored, and for that
 	delete(secrets, "scan")  // names a scan, and grants nothing
-	files, err := filepath.Glob(filepath.Join(data, "*"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("no database", err)
-	}
-	for _, file := range files {
-		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, content := range contentsOf(t, data) {
 		for kind, values := range secrets {
-			refuse(t, string(content), kind+" in the database", values)
+			refuse(t, content, kind+" in the database", values)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func reachSwitches() []Switch {
 		{Name: switchMenuURLDomain, Choices: []string{"40055-top", "40054-top"},
 			About: "a malformed link of a menu: 40055 for a top-level button and 40054 for one below, or the reverse"},
 		{Name: switchMenuUnicode, Choices: []string{"40033", "accepted"},
-			About: `\uXXXX in the JSON of a menu: refused as it used to be, or accepted`},
+			About: `escapes such as \u0026 in the JSON of a menu: refused as it used to be, or accepted`},
 		{Name: switchLinkedPrograms, Choices: []string{"all", "none"},
 			About: "mini programs a menu may lead to: those configured here, or none, so that 45064 is the answer"},
 	}
