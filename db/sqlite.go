@@ -19,7 +19,7 @@ import (
 const (
 	readerCount         = 4
 	readerCacheKB       = 1000
-	writerCacheKB       = 8000
+	writerCacheKB       = 5000
 	checkpointerCacheKB = 100
 
 	// busyTimeout is how long a statement waits for another process's lock.
