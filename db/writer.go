@@ -20,10 +20,15 @@ const (
 	// of them waits for the others.
 	groupSize = 512
 
-	// company is how many operations a commit must have served for the writer
-	// to wait gatherTime for more before the next one.
-	company    = 4
-	gatherTime = time.Millisecond
+	// company is how many operations the commits of late must have served, on
+	// average, for the writer to wait gatherTime for more before the next one.
+	company    = 2.5
+	gatherTime = 700 * time.Microsecond
+
+	// memory is how many commits "of late" are. The size of the last one alone
+	// would tell nothing: without waiting, commits under full load follow each
+	// other so fast that some of them serve only two or three.
+	memory = 8
 )
 
 var (
@@ -51,7 +56,7 @@ type writer struct {
 	observe func(Commit) // may be nil
 	began   time.Time    // of the commit under way
 
-	served  int         // operations of the last commit
+	served  float64     // operations of a commit of late
 	failing atomic.Bool // the last attempt to write did not succeed
 }
 
@@ -180,7 +185,7 @@ func (w *writer) commit(group []*operation) (again []*operation) {
 		w.rollback()
 		return w.fail(group, fmt.Errorf("commit: %w", err))
 	}
-	w.served = len(group)
+	w.served += (float64(len(group)) - w.served) / memory
 	if enqueued {
 		w.outbox.wake()
 	}
