@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -222,21 +223,33 @@ func sign(key Key, header string, payload any) (string, error) {
 	}
 	claims := bytes.TrimSuffix(body.Bytes(), []byte("\n"))
 
-	token := make([]byte, 0, len(header)+2+base64.RawURLEncoding.EncodedLen(len(claims))+maxSignatureText)
-	token = append(token, header...)
-	token = append(token, '.')
-	token = base64.RawURLEncoding.AppendEncode(token, claims)
-	signature, err := key.m.sign(string(token))
+	var token strings.Builder // grows no more: what is signed and what is returned share their bytes
+	token.Grow(len(header) + 2 + base64.RawURLEncoding.EncodedLen(len(claims)) + base64.RawURLEncoding.EncodedLen(maxSignature))
+	token.WriteString(header)
+	token.WriteByte('.')
+	writeBase64(&token, claims)
+	signature, err := key.m.sign(token.String())
 	if err != nil {
 		return "", fmt.Errorf("jwtauth: sign: %w", err)
 	}
-	token = append(token, '.')
-	token = base64.RawURLEncoding.AppendEncode(token, signature)
-	return string(token), nil
+	token.WriteByte('.')
+	writeBase64(&token, signature)
+	return token.String(), nil
 }
 
-// maxSignatureText is room for an ES256 or EdDSA signature; RSA's makes it grow.
-const maxSignatureText = 86
+// maxSignature is the size of an ES256 or EdDSA signature; for RSA's the token grows.
+const maxSignature = 64
+
+// writeBase64 writes the base64url encoding of b (RFC 7515 §2) piece by piece, which needs no second copy.
+func writeBase64(to *strings.Builder, b []byte) {
+	const size = 384 // a multiple of three: no padding between two pieces
+	var piece [size / 3 * 4]byte
+	for len(b) > 0 {
+		n := min(len(b), size)
+		to.Write(base64.RawURLEncoding.AppendEncode(piece[:0], b[:n]))
+		b = b[n:]
+	}
+}
 
 func encodeHeader(alg, kid, typ string) (string, error) {
 	if !utf8.ValidString(kid) {
