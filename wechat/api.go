@@ -56,7 +56,7 @@ const (
 
 // NewHTTPClient returns a client fit for calls to WeChat: verified TLS 1.2 or
 // newer, no proxy from the environment, no redirects, a bounded number of
-// connections, and a time limit on every step.
+// connections, and a time limit on a whole call.
 func NewHTTPClient() *http.Client {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -69,7 +69,6 @@ func NewHTTPClient() *http.Client {
 			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    3 * time.Second,
-			ResponseHeaderTimeout:  maxCallTimeout,
 			MaxResponseHeaderBytes: 64 << 10,
 			MaxConnsPerHost:        maxConnections,
 			MaxIdleConnsPerHost:    maxConnections,
@@ -110,6 +109,9 @@ func (api *API) caller() (*caller, error) {
 	}
 	own := *client // shares the transport, not the redirect policy
 	own.CheckRedirect = refuseRedirects
+	if own.Timeout >= c.timeout {
+		own.Timeout = 0 // each call has a deadline that is no later; a second one is only work
+	}
 	c.http = &own
 	return c, nil
 }
