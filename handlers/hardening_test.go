@@ -146,7 +146,7 @@ func TestMiniProgram_ACodeIsSentOnceAndIdentityFieldsAreIgnored(t *testing.T) {
 	w := b.browser("")
 	before := b.calls(sessionPath)
 	code := b.jsCode("bob")
-	body := `{"code":"` + code + `","openid":"oALICE","unionid":"x","extra":{"deep":[1,2]}}` // WX-07
+	body := `{"code":"` + code + `","openid":"oALICE","unionid":"x","extra":{"code":[1,{"code":2}]},"b":"\\",":":"\":"}` // WX-07
 	p := w.do("POST", "/miniprogram/login", body, "Content-Type", "application/json; charset=utf-8")
 	if p.StatusCode != http.StatusOK || p.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", p.StatusCode, p.body)
@@ -191,6 +191,9 @@ func TestSRV02_BodiesAreBoundedAndOfAKnownType(t *testing.T) {
 		{"not UTF-8", "{\"code\":\"\xff\"}", []string{"Content-Type", "application/json"}, 400},
 		{"a member twice", `{"code":"x","code":"y","nickname":"x","nickname":"y"}`, []string{"Content-Type", "application/json"}, 400},
 		{"a member twice in two spellings", `{"code":"x","Code":"y","nickname":"x","Nickname":"y"}`, []string{"Content-Type", "application/json"}, 400},
+		{"a member twice, once escaped", `{"code":"x","c\u006fde":"y","nickname":"x","n\u0069ckname":"y"}`, []string{"Content-Type", "application/json"}, 400},
+		{"a member twice that nobody asks for", `{"code":"x","nickname":"x","a":{"b":"\":{"},"A":1}`, []string{"Content-Type", "application/json"}, 400},
+		{"null", `null`, []string{"Content-Type", "application/json"}, 400},
 		{"a number", `{"code":1,"nickname":1}`, []string{"Content-Type", "application/json"}, 400},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -123,48 +122,68 @@ func readBody(r *http.Request) ([]byte, error) {
 // jsonMembers takes one JSON object apart. A repeated member is refused, in whatever case it is spelled: parsers disagree
 // on which one counts.
 func jsonMembers(raw []byte, names []string, strict bool) (params, error) {
-	malformed := invalidRequest("The body is not one JSON object.")
-	if !utf8.Valid(raw) {
-		return nil, malformed
+	var members map[string]json.RawMessage
+	if !utf8.Valid(raw) || json.Unmarshal(raw, &members) != nil || members == nil {
+		return nil, invalidRequest("The body is not one JSON object.")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-		return nil, malformed
+	if namesRepeat(raw, members) {
+		return nil, invalidRequest("A member of the body is given more than once.")
 	}
 	p := make(params, len(names))
-	seen := map[string]bool{}
-	for decoder.More() {
-		key, err := decoder.Token()
-		name, ok := key.(string)
-		if err != nil || !ok {
-			return nil, malformed
-		}
-		folded := strings.ToLower(name)
-		if seen[folded] {
-			return nil, invalidRequest("A member of the body is given more than once.")
-		}
-		seen[folded] = true
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
-			return nil, malformed
-		}
+	for name, value := range members {
 		if !slices.Contains(names, name) {
 			if strict {
 				return nil, invalidRequest("The body has a member that is not known here.")
 			}
 			continue
 		}
-		var text string
-		if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &text) != nil {
+		text, err := jsonString(value)
+		if err != nil {
 			return nil, invalidRequest(fmt.Sprintf("The member %s is not a string.", name))
 		}
 		p[name] = text
 	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, malformed
-	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, malformed
-	}
 	return p, nil
+}
+
+// namesRepeat reports whether two members of the object have one name, in whatever case. Members are what decoding has left of
+// them, so the object is valid JSON: outside strings, each colon at the first level stands for a member.
+func namesRepeat(object []byte, members map[string]json.RawMessage) bool {
+	count, depth := 0, 0
+	for i := 0; i < len(object); i++ {
+		switch object[i] {
+		case '"':
+			for i++; object[i] != '"'; i++ {
+				if object[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case ':':
+			if depth == 1 {
+				count++
+			}
+		}
+	}
+	if count < 2 {
+		return false
+	}
+	folded := make(map[string]struct{}, len(members))
+	for name := range members {
+		folded[strings.ToLower(name)] = struct{}{}
+	}
+	return count != len(folded)
+}
+
+func jsonString(value json.RawMessage) (text string, err error) {
+	if len(value) == 0 || value[0] != '"' {
+		return "", errors.New("not a string")
+	}
+	if bytes.IndexByte(value, '\\') < 0 {
+		return string(value[1 : len(value)-1]), nil
+	}
+	return text, json.Unmarshal(value, &text)
 }
