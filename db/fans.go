@@ -212,7 +212,9 @@ func scanIdentity(scan func(columns []any) error) (Identity, error) {
 		&i.SessionKeySealed, &i.UserRefreshTokenSealed, &expires, &i.ProfileJSON, &stale,
 		&i.Departments, &confirmed, &created, &lastLogin})
 	i.ProfileStale = stale != 0
-	i.Subscribed = optional(subscribed)
+	if subscribed.Valid {
+		i.Subscribed = &subscribed.Bool
+	}
 	i.UserRefreshExpiresAt = fromMillis(expires)
 	i.ConfirmedAt = fromMillis(confirmed)
 	i.CreatedAt, i.LastLoginAt = fromMillis(created), fromMillis(lastLogin)

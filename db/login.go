@@ -2,7 +2,6 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -34,7 +33,9 @@ WHERE id = ?1`
 	// The large columns of an identity are never read here: a login only
 	// replaces them. Nor are other identities asked for the last login, which
 	// this one replaces.
-	selectKnown = `SELECT open_account, unionid, scope, subscribed, id, nickname, avatar_url, phone, language, role, status,
+	selectKnown = `SELECT identities.rowid, open_account, unionid, scope, subscribed,
+  coalesce((SELECT issued_before FROM revocations WHERE kind = 'sub' AND value = fan_id), 0),
+  id, nickname, avatar_url, phone, language, role, status,
   registered_at, profile_at, consented_at, fans.created_at, updated_at,
   max(fans.last_login_at, identities.last_login_at)
 FROM identities JOIN fans ON id = fan_id WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
@@ -48,14 +49,14 @@ WHERE open_account = ?1 AND unionid = ?2 AND unionid <> '' AND provider <> 'weco
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`
 
 	// Touches no indexed column, so that the usual login leaves the indexes alone.
-	updateIdentity = `UPDATE identities SET scope = ?4, subscribed = ?5,
-  session_key_sealed = coalesce(?6, session_key_sealed),
-  user_refresh_expires_at = CASE WHEN ?7 IS NULL THEN user_refresh_expires_at ELSE ?8 END,
-  user_refresh_token_sealed = coalesce(?7, user_refresh_token_sealed),
-  profile_json = coalesce(?9, profile_json),
-  profile_stale = CASE WHEN ?9 IS NULL THEN profile_stale ELSE 0 END,
-  last_login_at = ?10
-WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
+	updateIdentity = `UPDATE identities SET scope = ?2, subscribed = ?3,
+  session_key_sealed = coalesce(?4, session_key_sealed),
+  user_refresh_expires_at = CASE WHEN ?5 IS NULL THEN user_refresh_expires_at ELSE ?6 END,
+  user_refresh_token_sealed = coalesce(?5, user_refresh_token_sealed),
+  profile_json = coalesce(?7, profile_json),
+  profile_stale = CASE WHEN ?7 IS NULL THEN profile_stale ELSE 0 END,
+  last_login_at = ?8
+WHERE rowid = ?1`
 
 	relinkIdentity = `UPDATE identities SET open_account = ?4, unionid = ?5
 WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
@@ -90,10 +91,11 @@ func (s *sqliteStore) SaveLogin(ctx context.Context, login Login) (LoginResult, 
 // holds until it commits.
 func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	var result LoginResult
-	identity, fan, known, err := tx.knownIdentity(l.Identity)
+	before, known, err := tx.knownIdentity(l.Identity)
 	if err != nil {
 		return result, err
 	}
+	fan := before.fan
 	met := fan
 	others, err := tx.fansLinkedTo(l.Identity, fan.ID)
 	if err != nil {
@@ -113,7 +115,7 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	if fan, err = tx.mergeAll(fan, others, &result, now); err != nil {
 		return result, err
 	}
-	if err := tx.applyCuts(fan, l.RevokeUntil, &result, now); err != nil {
+	if err := tx.applyCuts(fan, before, l.RevokeUntil, &result, now); err != nil {
 		return result, err
 	}
 
@@ -129,7 +131,7 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 		return result, err
 	}
 	if known {
-		err = tx.refreshIdentity(identity, l, result.Fan, now)
+		err = tx.refreshIdentity(before, l, result.Fan, now)
 	} else {
 		err = tx.addIdentity(l, result.Fan, now)
 		if err == nil {
@@ -143,19 +145,30 @@ func (tx *transaction) saveLogin(l Login, now time.Time) (LoginResult, error) {
 	if err != nil {
 		return result, err
 	}
-	l.Identity.UnionID = identity.seen(l.Identity).UnionID // a silent login does not name it
+	l.Identity.UnionID = before.identity.seen(l.Identity).UnionID // a silent login does not name it
 	return result, tx.tellLogin(l, met, result, now)
 }
 
-// knownIdentity finds the identity, without its secrets, and its fan.
-func (tx *transaction) knownIdentity(key Identity) (i Identity, f Fan, found bool, err error) {
-	found, err = tx.queryRow(tx.stmts.selectKnown, func(r scanner) error {
-		var subscribed sql.NullBool
-		err := scanFan(&f, r, &i.OpenAccount, &i.UnionID, &i.Scope, &subscribed)
-		i.Subscribed = optional(subscribed)
-		return err
-	}, key.Provider, key.AppID, key.OpenID)
-	return i, f, found, err
+// knownIdentity is an identity, without its key and its secrets, and whose it is.
+type knownIdentity struct {
+	row      int64
+	identity Identity
+	fan      Fan
+	cut      time.Time // before which tokens of the fan are revoked; zero if none are
+}
+
+// knownIdentity finds the identity.
+func (tx *transaction) knownIdentity(key Identity) (k knownIdentity, found bool, err error) {
+	r, err := tx.first(tx.stmts.selectKnown, key.Provider, key.AppID, key.OpenID)
+	if err != nil || r == nil {
+		return k, false, err
+	}
+	v := values{row: r}
+	k.row = v.integer()
+	k.identity.OpenAccount, k.identity.UnionID, k.identity.Scope, k.identity.Subscribed = v.text(), v.text(), v.text(), v.boolean()
+	k.cut = v.time()
+	k.fan = v.fan()
+	return k, true, v.err
 }
 
 // fansLinkedTo returns the fans other than own that have the identity's
@@ -208,13 +221,17 @@ func (tx *transaction) mergeAll(fan Fan, others []Fan, result *LoginResult, now 
 
 // applyCuts revokes what an active fan was issued before a merge blocked it, and
 // tells from when on a known fan's tokens are good.
-func (tx *transaction) applyCuts(fan Fan, until time.Time, result *LoginResult, now time.Time) (err error) {
+func (tx *transaction) applyCuts(fan Fan, before knownIdentity, until time.Time, result *LoginResult, now time.Time) (err error) {
 	if result.MergedFrom != "" && fan.Status == StatusBlocked {
 		if result.Revoked, err = tx.revokeFan(fan.ID, until, now); err != nil {
 			return err
 		}
 	}
-	if !result.Created {
+	switch {
+	case result.Created:
+	case result.MergedFrom == "" && fan.ID == before.fan.ID:
+		result.NotBefore = before.cut
+	default:
 		result.NotBefore, err = tx.cutOf(fan.ID)
 	}
 	return err
@@ -266,10 +283,10 @@ func (tx *transaction) addIdentity(l Login, fan Fan, now time.Time) error {
 		millis(now), millis(now))
 }
 
-func (tx *transaction) refreshIdentity(before Identity, l Login, fan Fan, now time.Time) error {
+func (tx *transaction) refreshIdentity(before knownIdentity, l Login, fan Fan, now time.Time) error {
 	i := l.Identity
-	seen := before.seen(i)
-	if seen.OpenAccount != before.OpenAccount || seen.UnionID != before.UnionID {
+	seen := before.identity.seen(i)
+	if seen.OpenAccount != before.identity.OpenAccount || seen.UnionID != before.identity.UnionID {
 		if err := tx.exec(tx.stmts.relinkIdentity, i.Provider, i.AppID, i.OpenID,
 			seen.OpenAccount, seen.UnionID); err != nil {
 			return err
@@ -279,7 +296,7 @@ func (tx *transaction) refreshIdentity(before Identity, l Login, fan Fan, now ti
 		return nil
 	}
 	token, expires := refreshTokenArgs(i)
-	return tx.exec(tx.stmts.updateIdentity, i.Provider, i.AppID, i.OpenID, seen.Scope, boolArg(seen.Subscribed),
+	return tx.exec(tx.stmts.updateIdentity, before.row, seen.Scope, boolArg(seen.Subscribed),
 		blobArg(i.SessionKeySealed), token, expires, profileArg(l), millis(now))
 }
 
@@ -311,6 +328,15 @@ func scanFan(f *Fan, r scanner, others ...any) error {
 	return err
 }
 
+// fan takes fanColumns.
+func (v *values) fan() (f Fan) {
+	f.ID, f.Nickname, f.AvatarURL, f.Phone, f.Language, f.Role = v.text(), v.text(), v.text(), v.text(), v.text(), v.text()
+	f.Status = Status(v.text())
+	f.RegisteredAt, f.ProfileAt, f.ConsentedAt = v.time(), v.time(), v.time()
+	f.CreatedAt, f.UpdatedAt, f.LastLoginAt = v.time(), v.time(), v.time()
+	return f
+}
+
 // An empty value is stored as null, which keeps what is known.
 
 func blobArg(b []byte) any {
@@ -340,11 +366,4 @@ func refreshTokenArgs(i Identity) (token, expires any) {
 		return nil, int64(0)
 	}
 	return i.UserRefreshTokenSealed, millis(i.UserRefreshExpiresAt)
-}
-
-func optional(b sql.NullBool) *bool {
-	if !b.Valid {
-		return nil
-	}
-	return &b.Bool
 }

@@ -43,7 +43,7 @@ WHERE provider = ?1 AND appid = ?2 AND openid = ?3`
 
 func (s *sqliteStore) ConfirmMember(ctx context.Context, appID, openID string, m Membership) error {
 	err := s.writer.do(ctx, func(tx *transaction) error {
-		_, _, found, err := tx.knownIdentity(Identity{Provider: ProviderWeCom, AppID: appID, OpenID: openID})
+		_, found, err := tx.knownIdentity(Identity{Provider: ProviderWeCom, AppID: appID, OpenID: openID})
 		if err == nil && !found {
 			err = ErrNotFound
 		}
@@ -62,16 +62,16 @@ func (s *sqliteStore) RevokeMember(ctx context.Context, appID, openID string, un
 	var fanID string
 	var revoked Revoked
 	err := s.writer.do(ctx, func(tx *transaction) error {
-		_, fan, found, err := tx.knownIdentity(Identity{Provider: ProviderWeCom, AppID: appID, OpenID: openID})
+		known, found, err := tx.knownIdentity(Identity{Provider: ProviderWeCom, AppID: appID, OpenID: openID})
 		if err == nil && !found {
 			err = ErrNotFound
 		}
 		if err != nil {
 			return err
 		}
-		fanID = fan.ID
+		fanID = known.fan.ID
 		tx.exec(tx.stmts.unconfirmMember, ProviderWeCom, appID, openID)
-		revoked, err = tx.revokeFan(fan.ID, until, s.now())
+		revoked, err = tx.revokeFan(known.fan.ID, until, s.now())
 		return err
 	})
 	if err == nil && !s.inTime(revoked) {
@@ -97,7 +97,7 @@ func (tx *transaction) memberGone(p Push, fanID string, now time.Time) (PushResu
 // with before this push came, the old one is gone.
 func (tx *transaction) memberRenamed(p Push, fanID string, now time.Time) (PushResult, error) {
 	renamed := Identity{Provider: p.Provider, AppID: p.AppID, OpenID: p.NewOpenID}
-	_, _, taken, err := tx.knownIdentity(renamed)
+	_, taken, err := tx.knownIdentity(renamed)
 	if err != nil {
 		return PushResult{}, err
 	}

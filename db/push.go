@@ -156,13 +156,13 @@ func (tx *transaction) applyPush(p Push, now time.Time) (PushResult, error) {
 	if err != nil || first == 0 {
 		return PushResult{Duplicate: err == nil}, err
 	}
-	_, fan, known, err := tx.knownIdentity(Identity{Provider: p.Provider, AppID: p.AppID, OpenID: p.OpenID})
+	before, known, err := tx.knownIdentity(Identity{Provider: p.Provider, AppID: p.AppID, OpenID: p.OpenID})
 	if err != nil {
 		return PushResult{}, err
 	}
 	result := PushResult{}
 	if known {
-		if result, err = tx.applyEffect(p, fan.ID, now); err != nil {
+		if result, err = tx.applyEffect(p, before.fan.ID, now); err != nil {
 			return PushResult{}, err
 		}
 	}

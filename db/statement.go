@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 )
@@ -115,27 +116,55 @@ func (s *statement) exec(args ...any) (changed int64, err error) {
 
 func (s *statement) close() error { return s.stmt.Close() }
 
-func (s *statement) query(each func(scanner) error, args ...any) error {
-	rows, err := s.stmt.(driver.StmtQueryContext).QueryContext(context.Background(), s.bind(args))
+// first returns the first row, nil if there is none. It holds until the
+// statement runs again.
+func (s *statement) first(args ...any) (row, error) {
+	rows, err := s.open(args)
 	if err != nil {
-		return storeError(err)
+		return nil, err
 	}
 	defer rows.Close()
-	if s.row == nil {
-		s.row = make(row, len(rows.Columns()))
+	return s.next(rows)
+}
+
+// query calls each for every row.
+func (s *statement) query(each func(scanner) error, args ...any) error {
+	rows, err := s.open(args)
+	if err != nil {
+		return err
 	}
+	defer rows.Close()
 	for {
-		err := rows.Next(s.row)
-		if errors.Is(err, io.EOF) {
-			return nil
+		r, err := s.next(rows)
+		if err != nil || r == nil {
+			return err
 		}
-		if err != nil {
-			return storeError(err)
-		}
-		if err := each(s.row); err != nil {
+		if err := each(r); err != nil {
 			return err
 		}
 	}
+}
+
+func (s *statement) open(args []any) (driver.Rows, error) {
+	rows, err := s.stmt.(driver.StmtQueryContext).QueryContext(context.Background(), s.bind(args))
+	if err != nil {
+		return nil, storeError(err)
+	}
+	if s.row == nil {
+		s.row = make(row, len(rows.Columns()))
+	}
+	return rows, nil
+}
+
+// next returns the next row, nil after the last.
+func (s *statement) next(rows driver.Rows) (row, error) {
+	switch err := rows.Next(s.row); {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, storeError(err)
+	}
+	return s.row, nil
 }
 
 // row is one row as the driver gives it.
@@ -167,4 +196,35 @@ func (r row) Scan(dest ...any) error {
 		}
 	}
 	return nil
+}
+
+// values takes one column of a row after the other. The first that is of
+// another type than it is taken for ends up in err.
+type values struct {
+	row row
+	n   int
+	err error
+}
+
+func take[T any](v *values) (value T) {
+	value, ok := v.row[v.n].(T)
+	if !ok && v.err == nil {
+		v.err = fmt.Errorf("column %d is %T, not %T", v.n, v.row[v.n], value)
+	}
+	v.n++
+	return value
+}
+
+func (v *values) text() string    { return take[string](v) }
+func (v *values) integer() int64  { return take[int64](v) }
+func (v *values) time() time.Time { return fromMillis(v.integer()) }
+
+// boolean takes 0, 1 or null.
+func (v *values) boolean() *bool {
+	if v.row[v.n] == nil {
+		v.n++
+		return nil
+	}
+	b := v.integer() != 0
+	return &b
 }

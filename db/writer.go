@@ -300,6 +300,16 @@ func (tx *transaction) query(stmt *statement, each func(scanner) error, args ...
 	return tx.err
 }
 
+// first returns the first row, nil if there is none, as statement.first does.
+func (tx *transaction) first(stmt *statement, args ...any) (row, error) {
+	if tx.err != nil {
+		return nil, tx.err
+	}
+	var r row
+	r, tx.err = stmt.first(args...)
+	return r, tx.err
+}
+
 // queryRow calls scan for the first row, if there is one.
 func (tx *transaction) queryRow(stmt *statement, scan func(scanner) error, args ...any) (found bool, err error) {
 	err = tx.query(stmt, func(r scanner) error {
