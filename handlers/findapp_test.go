@@ -35,6 +35,10 @@ func TestALinkWithAWrongAppSaysWhatItLacks(t *testing.T) {
 		if p.StatusCode != http.StatusBadRequest || !strings.Contains(p.body, "app=") || strings.Contains(p.body, `href="/login`) || strings.Contains(p.body, `id="home"`) {
 			t.Errorf("%s: %d, and the page says\n%s", link, p.StatusCode, p.body)
 		}
+		_, query, _ := strings.Cut(link, "?")
+		if strings.HasPrefix(query, "app=") && !strings.Contains(p.body, `href="?`+query+`&amp;lang=zh-CN"`) {
+			t.Errorf("%s: the language link does not keep the app:\n%s", link, p.body)
+		}
 	}
 	p := b.browser("").do("POST", "/miniprogram/login", `{"code":"abc","app":"shop"}`, "Content-Type", "application/json")
 	if e := p.errorOf(t); p.StatusCode != http.StatusBadRequest || !strings.Contains(e.Description, "is a WeChat official account, and this needs a mini program") {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -110,7 +111,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 		return
 	}
 	view := templates.Error{Status: answer.status, Kind: answer.code, Detail: answer.detail,
-		RequestID: requestIDOf(c)}
+		RequestID: requestIDOf(c), SelfURL: errorSelf(c.Request)}
 	if route := routeOf(c); route == "/login/wecom" || route == "/callback/wecom" {
 		view.LoginURL = "/login/wecom"
 		if view.Kind == errUnavailable.code {
@@ -121,6 +122,16 @@ func (s *Server) fail(c *gin.Context, err error) {
 		s.cfg.Logger.Error("render error page", "request_id", requestIDOf(c), "err", err)
 		c.AbortWithStatus(http.StatusInternalServerError)
 	}
+}
+
+// errorSelf is the address of an error page for its language link, relative to itself: of the query it keeps the app, which
+// the way to log in depends on, and no code or state.
+func errorSelf(r *http.Request) string {
+	app := r.URL.Query().Get("app")
+	if r.Method != http.MethodGet || app == "" {
+		return ""
+	}
+	return "?" + url.Values{"app": {app}}.Encode()
 }
 
 // setFailureHeaders sets what a failure says beside its body.

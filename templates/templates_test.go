@@ -328,9 +328,10 @@ func TestLanguageSwitch(t *testing.T) {
 		"an unknown language counts as zh-CN": {templates.Snapshot{}, "fr", "?lang=en"},
 		"the scan page keeps its own query": {templates.Scan{SelfURL: "/login?return_to=%2Fa%3Fb%3D1&lang=zh-CN"}, "zh-CN",
 			"/login?lang=en&return_to=%2Fa%3Fb%3D1"},
-		"by pointer too":             {&templates.Scan{SelfURL: "/login?app=b"}, "zh-CN", "/login?app=b&lang=en"},
-		"never to another host":      {templates.Scan{SelfURL: "//evil.example/login"}, "zh-CN", "?lang=en"},
-		"nor to another host's path": {templates.Scan{SelfURL: "https://evil.example/login"}, "zh-CN", "?lang=en"},
+		"an error page keeps its app": {templates.Error{Status: 400, Kind: "invalid_request", SelfURL: "?app=b"}, "zh-CN", "?app=b&lang=en"},
+		"by pointer too":              {&templates.Scan{SelfURL: "/login?app=b"}, "zh-CN", "/login?app=b&lang=en"},
+		"never to another host":       {templates.Scan{SelfURL: "//evil.example/login"}, "zh-CN", "?lang=en"},
+		"nor to another host's path":  {templates.Scan{SelfURL: "https://evil.example/login"}, "zh-CN", "?lang=en"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := links(render(t, c.lang, c.view))["lang"]; got != c.want {

@@ -50,6 +50,7 @@ type Error struct {
 	Detail    Detail // a more fitting sentence than the code's own; "" for none
 	RequestID string // shown, so that a visitor can quote it; "" hides the line
 	LoginURL  string // where the button leads (#login); default /login, and / where a new login would not help
+	SelfURL   string // query of this page that the language switch keeps, such as "?app=shop"
 	// There is no button where the link itself is at fault, and another login with it would end here again.
 }
 
@@ -143,6 +144,7 @@ func (e Error) titles() []string {
 	return []string{"error.detail." + string(e.Detail) + ".title", "error." + e.Kind + ".title", "error.server_error.title"}
 }
 
+func (e Error) self() string  { return e.SelfURL }
 func (s Scan) self() string   { return s.SelfURL }
 func (t Ticket) self() string { return t.SelfURL }
 
