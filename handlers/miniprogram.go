@@ -57,7 +57,7 @@ func (s *Server) firstUse(c *gin.Context, app, code string) error {
 	}
 	recordOf(c).noteEvent(codeReused, slog.LevelWarn)
 	recordOf(c).noteLogin("code_reused")
-	return invalidGrant("This code was used before. Call wx.login again.")
+	return invalidGrant("This code was used before. Call wx.login again (in WeCom, wx.qy.login).")
 }
 
 // answerToken answers a login with an access token for the Authorization header.
@@ -80,7 +80,7 @@ func readMiniProgramLogin(c *gin.Context) (app, code string, err error) {
 		return "", "", err
 	}
 	if p["code"] == "" {
-		return "", "", invalidRequest("The code that wx.login gives is missing.")
+		return "", "", invalidRequest("The code that wx.login (in WeCom, wx.qy.login) gives is missing.")
 	}
 	if !only(p["code"], 512, isCodeByte) {
 		return "", "", invalidRequest("The code is malformed.")

@@ -79,7 +79,7 @@ var errcodes = map[int]errcode{
 	40243: {ErrMisconfigured, "The app secret is frozen.", "Unfreeze or reset it: " + atSecret + "."},
 	41002: {ErrMisconfigured, "The request had no appid.", "Configure the appid: " + atSecret + "."},
 	41004: {ErrMisconfigured, "The request had no app secret.", "Configure the secret: " + atSecret + "."},
-	48001: {ErrMisconfigured, "The account may not use this call; for a user's profile: the user only gave snsapi_base.", "The account must be a verified service account (已认证服务号) with 网页授权 allowed: " + atRights + "."},
+	48001: {ErrMisconfigured, "The account may not use this call; asked for a user's profile, it can also mean that the user gave snsapi_base alone.", "Most calls need a verified service account (已认证服务号). See what this account may do: " + atRights + "."},
 	48004: {ErrMisconfigured, "WeChat has barred the account from this call for breaking its rules.", "Read the notice and appeal: " + atNotice + "."},
 	89501: {ErrMisconfigured, "An administrator has yet to confirm the address this server calls from.", "The administrator confirms it in WeChat; or add it: " + atIPList + "."},
 	89503: {ErrMisconfigured, "An administrator must confirm the address this server calls from.", "The administrator confirms it in WeChat; or add it: " + atIPList + "."},
