@@ -129,12 +129,17 @@ func jsonMembers(raw []byte, names []string, strict bool) (params, error) {
 	if namesRepeat(raw, members) {
 		return nil, invalidRequest("A member of the body is given more than once.")
 	}
-	p := make(params, len(names))
-	for name, value := range members {
-		if !slices.Contains(names, name) {
-			if strict {
+	if strict {
+		for name := range members {
+			if !slices.Contains(names, name) {
 				return nil, invalidRequest("The body has a member that is not known here.")
 			}
+		}
+	}
+	p := make(params, len(names))
+	for _, name := range names {
+		value, given := members[name]
+		if !given {
 			continue
 		}
 		text, err := jsonString(value)
