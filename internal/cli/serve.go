@@ -48,7 +48,7 @@ func (e *env) serve(ctx context.Context) error {
 // spareHeap is memory that nobody ever writes to, and so takes none: the garbage collector counts it as in use, and comes when
 // as much again has been allocated. What is really in use is so little that it would come every few milliseconds under load.
 // GOGC and GOMEMLIMIT work as ever.
-func spareHeap() []byte { return make([]byte, 6<<20) }
+func spareHeap() []byte { return make([]byte, 4<<20) }
 
 func (e *env) serveBridge(ctx context.Context, cfg config.Config, f files, listener net.Listener, logger *slog.Logger) error {
 	app, err := newApp(ctx, cfg, f, logger, appOptions{})
