@@ -184,10 +184,6 @@ func (r row) Scan(dest ...any) error {
 			*to, ok = r[i].(int64)
 		case *[]byte:
 			*to, _ = r[i].([]byte) // null: nil
-		case *sql.NullBool:
-			if err := to.Scan(r[i]); err != nil {
-				return fmt.Errorf("scan column %d: %w", i, err)
-			}
 		default:
 			ok = false
 		}

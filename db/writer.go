@@ -25,10 +25,10 @@ const (
 	company    = 2.5
 	gatherTime = 700 * time.Microsecond
 
-	// memory is how many commits "of late" are. The size of the last one alone
+	// lateCommits is how many commits "of late" are. The size of the last one alone
 	// would tell nothing: without waiting, commits under full load follow each
 	// other so fast that some of them serve only two or three.
-	memory = 8
+	lateCommits = 8
 )
 
 var (
@@ -185,7 +185,7 @@ func (w *writer) commit(group []*operation) (again []*operation) {
 		w.rollback()
 		return w.fail(group, fmt.Errorf("commit: %w", err))
 	}
-	w.served += (float64(len(group)) - w.served) / memory
+	w.served += (float64(len(group)) - w.served) / lateCommits
 	if enqueued {
 		w.outbox.wake()
 	}
