@@ -12,8 +12,8 @@ import (
 
 // forgetStart ends the residence of what only the start needed: garbage, and the pages of the program's file. The kernel maps
 // whatever of them lies around one that is touched, up to 2 MiB at a time, so that nearly all of the file counts as memory of
-// the process although most of it is never looked at again. Afterwards only what is touched is mapped again, in small pieces,
-// from the system's cache. Nothing depends on it: what a kernel refuses is left as it is.
+// the process although most of it is never looked at again. Afterwards what is touched is mapped again, from the
+// system's cache. Nothing depends on it: what a kernel refuses is left as it is.
 func forgetStart() {
 	debug.FreeOSMemory()
 	program, err := os.Readlink("/proc/self/exe")
