@@ -20,10 +20,14 @@ const (
 	// of them waits for the others.
 	groupSize = 512
 
+	// smallGroup is how many operations a commit serves before it leaves to the
+	// next one what still waits.
+	smallGroup = 24
+
 	// company is how many operations the commits of late must have served, on
 	// average, for the writer to wait gatherTime for more before the next one.
 	company    = 2.5
-	gatherTime = 700 * time.Microsecond
+	gatherTime = time.Millisecond
 
 	// lateCommits is how many commits "of late" are. The size of the last one alone
 	// would tell nothing: without waiting, commits under full load follow each
@@ -177,7 +181,7 @@ func (w *writer) commit(group []*operation) (again []*operation) {
 			return append(group[:i], group[i+1:]...)
 		}
 		wrote, enqueued = wrote || tx.wrote, enqueued || tx.enqueued
-		if i == len(group)-1 && len(group) < groupSize {
+		if i == len(group)-1 && w.hasRoom(len(group)) {
 			group = w.join(group)
 		}
 	}
@@ -200,6 +204,13 @@ func (w *writer) commit(group []*operation) (again []*operation) {
 		w.checkpointing = w.checkpointer.tend(w.log, w.checkpointing)
 	}
 	return nil
+}
+
+// hasRoom tells whether a group may grow. Callers who all wait for the same
+// commit leave the processors nothing to do during it, and then need them all at
+// once; so it leaves some of them to the next, unless very many wait.
+func (w *writer) hasRoom(group int) bool {
+	return group < smallGroup || group < groupSize && len(w.queue) > 2*smallGroup
 }
 
 // join adds one operation, if one is waiting.
