@@ -148,7 +148,7 @@ func (w *writer) serve() {
 		// A commit costs about the same for one and for thirty. Callers who come
 		// in numbers are served by fewer commits if the writer waits a moment; a
 		// caller who comes alone never waits.
-		if w.served >= company && len(w.queue) < groupSize/2 {
+		if w.served >= company && len(w.queue) < smallGroup {
 			time.Sleep(gatherTime)
 		}
 		group := []*operation{op}
