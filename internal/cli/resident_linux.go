@@ -8,12 +8,14 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // forgetStart ends the residence of what only the start needed: garbage, and the pages of the program's file. The kernel maps
-// whatever of them lies around one that is touched, up to 2 MiB at a time, so that nearly all of the file counts as memory of
-// the process although most of it is never looked at again. Afterwards what is touched is mapped again, from the
-// system's cache. Nothing depends on it: what a kernel refuses is left as it is.
+// whatever of them lies around one that is touched, so that nearly all of the file counts as memory of the process although
+// most of it is never looked at again. Afterwards what is touched is mapped again. Nothing depends on it: what a kernel
+// refuses is left as it is.
 func forgetStart() {
 	debug.FreeOSMemory()
 	program, err := os.Readlink("/proc/self/exe")
@@ -26,6 +28,21 @@ func forgetStart() {
 	}
 	for _, m := range cleanMappings(maps, program) {
 		_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, m.start, m.end-m.start, syscall.MADV_DONTNEED)
+	}
+	forgetCached(program)
+}
+
+// forgetCached takes a file out of the system's cache. What has been written there in one go, as a linker does, lies in it in
+// pieces of up to 2 MiB, and a piece is mapped as a whole; what is read again lies in small ones. Pages that have not reached
+// the disk stay, hence the sync.
+func forgetCached(file string) {
+	f, err := os.Open(file)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if f.Sync() == nil {
+		_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 	}
 }
 

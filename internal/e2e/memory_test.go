@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -42,7 +41,7 @@ func TestMemory_StaysSmallAtAMillionFans(t *testing.T) {
 		fmt.Fprintf(w, `{"session_key":"tiihtNczf5v6AKRyjwEUhQ==","openid":"%s"}`, fanOpenID(person))
 	}))
 	defer upstream.Close()
-	serve := startChild(t, p, installed(t, buildBinary(t)), data, append(p.serveEnv(address, upstream.URL), "WXBRIDGE_DATABASE=sqlite://"+database))
+	serve := startChild(t, p, buildBinary(t), data, append(p.serveEnv(address, upstream.URL), "WXBRIDGE_DATABASE=sqlite://"+database))
 	defer serve.kill(t)
 
 	if idle := memory(t, serve, "VmRSS"); idle > mostIdle {
@@ -76,17 +75,6 @@ func TestMemory_StaysSmallAtAMillionFans(t *testing.T) {
 	} else {
 		t.Logf("while logging in: %d KiB at most; %.0f logins a second, %d upstream calls", peak, logins/time.Since(start).Seconds(), calls.Load())
 	}
-}
-
-// installed copies a program, as packages and images do. A file that the linker has just written lies in the system's cache in
-// far larger pieces, and counts as memory of the process piece by piece: up to 15 MB more.
-func installed(t *testing.T, binary string) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "wxbridge")
-	if out, err := exec.Command("cp", binary, program).CombinedOutput(); err != nil {
-		t.Fatalf("cp: %v\n%s", err, out)
-	}
-	return program
 }
 
 func fanOpenID(person string) string { return "o" + strings.Repeat("0", 27-len(person)) + person }
