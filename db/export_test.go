@@ -124,3 +124,9 @@ func Statements() map[string]string {
 		"move identity back": moveIdentityBack, "delete alias": deleteAlias,
 	}
 }
+
+// SmallGroup is the size of a usual commit.
+const SmallGroup = smallGroup
+
+// Waiting is the number of operations that wait for the writer.
+func Waiting(store Store) int { return len(store.(*sqliteStore).writer.queue) }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -68,6 +71,48 @@ func TestObserveCommits_HearsOfWritesAndFailures(t *testing.T) {
 	}
 	if got := commits()[before:]; len(got) != 0 {
 		t.Errorf("a caller who left is told of as %+v", got)
+	}
+}
+
+// Callers who come together are not all served by the same commit: some go on while the others wait for the disk. Only a crowd
+// is served at once, to all but what two commits can serve.
+func TestObserveCommits_ACommitLeavesSomeToTheNext(t *testing.T) {
+	for callers, want := range map[int][]int{ // the first of a commit is the one who kept the writer busy
+		db.SmallGroup / 2:  {db.SmallGroup/2 + 1},
+		2 * db.SmallGroup:  {db.SmallGroup, db.SmallGroup, 1},
+		10 * db.SmallGroup: {8*db.SmallGroup + 1, db.SmallGroup, db.SmallGroup},
+	} {
+		t.Run(strconv.Itoa(callers), func(t *testing.T) {
+			heard := make(chan db.Commit, callers)
+			store, err := db.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "w.db"), time.Now, db.ObserveCommits(func(c db.Commit) { heard <- c }))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = store.Close() })
+			var group sync.WaitGroup
+			db.InWriter(t, store, func(func(string) any) {
+				for i := range callers {
+					group.Go(func() {
+						r := db.Revocation{Kind: db.RevokedSession, Value: strconv.Itoa(i), ExpiresAt: time.Now().Add(time.Hour)}
+						if err := store.AddRevocation(context.Background(), r); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				for db.Waiting(store) < callers && t.Context().Err() == nil {
+					runtime.Gosched()
+				}
+			})
+			group.Wait() // who is answered has been told of
+			close(heard)
+			var got []int
+			for c := range heard {
+				got = append(got, c.Operations)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d callers were served by commits of %v, want %v", callers, got, want)
+			}
+		})
 	}
 }
 
