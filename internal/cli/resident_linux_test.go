@@ -2,12 +2,14 @@ package cli
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 const smaps = `00400000-00403000 r--p 00000000 fe:00 10495009                           /opt/my programs/wxbridge
@@ -61,6 +63,41 @@ func TestForgetStart(t *testing.T) {
 		t.Errorf("%d KiB of the program were resident, %d are now", before, after)
 	}
 	forgetStart()
+}
+
+// A file that was just written is no longer in the system's cache.
+func TestForgetCached(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(file, make([]byte, 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := cachedPages(t, file)
+	if before == 0 {
+		t.Skip("this file system does not say what is cached")
+	}
+	forgetCached(file)
+	if after := cachedPages(t, file); after > before/10 {
+		t.Errorf("%d pages were cached, %d are now", before, after)
+	}
+	forgetCached(file + "-missing")
+}
+
+func cachedPages(t *testing.T, file string) uint64 {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(f.Fd()), &fs); err != nil || fs.Type == unix.TMPFS_MAGIC {
+		t.Skip("on a file system that has nothing but the cache")
+	}
+	var stat unix.Cachestat_t
+	if err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{}, &stat, 0); err != nil {
+		t.Skip("no cachestat(2) here: ", err)
+	}
+	return stat.Cache
 }
 
 // residentOf adds up, in KiB, what is resident of a file's mappings that could be given up, and counts these.
