@@ -15,12 +15,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"wxbridge/db"
 	"wxbridge/handlers"
 	"wxbridge/internal/keyring"
+	"wxbridge/internal/lazyconn"
 	"wxbridge/internal/seal"
 	"wxbridge/jwtauth"
 	"wxbridge/templates"
@@ -55,6 +57,22 @@ type bridge struct {
 	handler  *handlers.Server
 	cfg      handlers.Config // of handler
 	ring     *keyring.Keyring
+
+	shortcuts atomic.Int64 // answers of /auth/verify that the HTTP server never saw
+}
+
+// countedShortcut counts its answers.
+type countedShortcut struct {
+	handlers.ForwardAuth
+	answers *atomic.Int64
+}
+
+func (c countedShortcut) Answer(response []byte, r *http.Request) ([]byte, bool) {
+	response, ok := c.ForwardAuth.Answer(response, r)
+	if ok {
+		c.answers.Add(1)
+	}
+	return response, ok
 }
 
 // clock is a clock that tests move. It starts at the real time, which cookie jars look at.
@@ -167,6 +185,7 @@ func startBridge(t testing.TB, b *bridge, eventsURL string, change []func(*handl
 	b.handler, err = handlers.New(cfg)
 	must(t, err)
 	server.Config.Handler = b.handler
+	server.Listener = lazyconn.Wrap(server.Listener, server.Config, countedShortcut{b.handler.ForwardAuth(), &b.shortcuts})
 	server.Start()
 	t.Cleanup(server.Close)
 	return b

@@ -121,7 +121,7 @@ type Server struct {
 
 	verifyWarned seldom
 	ids          requestIDs
-	passLog      slog.Handler // for passKnown
+	passLog      slog.Handler // for notePass
 
 	followerPauses *pauses
 	memberPauses   *pauses // by corpid
@@ -183,7 +183,7 @@ func New(cfg Config) (*Server, error) {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == verifyRoute && s.passKnown(w, r) {
+	if r.URL.Path == verifyRoute && s.passQuickly(w, r) {
 		return
 	}
 	s.engine.ServeHTTP(w, r)

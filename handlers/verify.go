@@ -41,9 +41,11 @@ func (s *Server) verify(c *gin.Context) error {
 			return s.refuseVerify(c, need, from.source, err)
 		}
 	}
-	if err := setIdentity(c.Writer.Header(), from.claims, name); err != nil {
+	identity, err := identityOf(from.claims, name)
+	if err != nil {
 		return s.refuseVerify(c, need, from.source, err)
 	}
+	setIdentity(c.Writer.Header(), &identity)
 	c.Status(http.StatusOK)
 	return nil
 }
@@ -182,25 +184,32 @@ func (s *Server) renewOne(ctx context.Context, c *gin.Context, n session, access
 // verifyStoreTime bounds the wait for a store in trouble: the request would pass without it.
 const verifyStoreTime = 250 * time.Millisecond
 
-// setIdentity sets the headers a proxy copies to the application: all of them always, or a client's own would get through
-// where one is missing (FWD-04).
-func setIdentity(header http.Header, claims jwtauth.Claims, name string) error {
-	values := &[...]string{claims.Subject, clipEncoded(name), claims.Provider, claims.OpenID, claims.Role, string(claims.Departments)}
+// identityHeaders are what a proxy copies to the application.
+var identityHeaders = [identityValues]string{"Remote-User", "Remote-Name", "X-Auth-Request-Provider", "X-Auth-Request-Openid",
+	"X-Auth-Request-Role", "X-Auth-Request-Departments"}
+
+const identityValues = 6
+
+// identityOf has the values of the identity headers, safe for a header.
+func identityOf(claims jwtauth.Claims, name string) ([identityValues]string, error) {
+	values := [identityValues]string{claims.Subject, clipEncoded(name), claims.Provider, claims.OpenID, claims.Role, string(claims.Departments)}
 	for i, value := range values {
 		if i == 1 || i == departmentsValue || headerSafe(value) {
 			continue
 		}
 		if values[i] = percentEncode(value); len(values[i]) > maxIdentity {
-			return errServer.because(errors.New("a claim is too long for an identity header"))
+			return values, errServer.because(errors.New("a claim is too long for an identity header"))
 		}
 	}
-	header["Remote-User"] = values[0:1:1]
-	header["Remote-Name"] = values[1:2:2]
-	header["X-Auth-Request-Provider"] = values[2:3:3]
-	header["X-Auth-Request-Openid"] = values[3:4:4]
-	header["X-Auth-Request-Role"] = values[4:5:5]
-	header["X-Auth-Request-Departments"] = values[departmentsValue:]
-	return nil
+	return values, nil
+}
+
+// setIdentity sets all identity headers always, or a client's own would get through where one is missing (FWD-04).
+func setIdentity(header http.Header, identity *[identityValues]string) {
+	values := *identity
+	for i, name := range identityHeaders {
+		header[name] = values[i : i+1 : i+1]
+	}
 }
 
 // departmentsValue is the place of the departments among the identity's values: digits and commas, never longer than the others.

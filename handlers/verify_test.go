@@ -69,9 +69,14 @@ func (g *gate) id(subject, nickname string) string {
 // ask sends what a proxy asks about a browser's GET of https://app.example.com/page?a=1.
 func (g *gate) ask(query string, header ...string) page {
 	g.t.Helper()
+	return g.askBy("GET", query, header...)
+}
+
+func (g *gate) askBy(method, query string, header ...string) page {
+	g.t.Helper()
 	all := append([]string{"X-Forwarded-Proto", "https", "X-Forwarded-Host", "app.example.com",
 		"X-Forwarded-Uri", "/page?a=1&b=2", "X-Forwarded-Method", "GET"}, header...)
-	return g.browser("").get("/auth/verify"+query, all...)
+	return g.browser("").do(method, "/auth/verify"+query, "", all...)
 }
 
 var identityHeaders = []string{"Remote-User", "Remote-Name", "X-Auth-Request-Provider", "X-Auth-Request-Openid", "X-Auth-Request-Role",
@@ -469,10 +474,15 @@ func TestFWD01_APanicIsNoPass(t *testing.T) {
 		if answer := serve(broken, "/auth/verify", "Bearer "+token); answer.Code != http.StatusInternalServerError || answer.Header().Get("Remote-User") != "" {
 			t.Errorf("%d %v", answer.Code, answer.Header())
 		}
+		request := httptest.NewRequest(http.MethodGet, "/auth/verify", nil)
+		request.Header.Set("Authorization", "Bearer "+token)
+		if response, ok := broken.ForwardAuth().Answer(nil, request); ok {
+			t.Errorf("before the HTTP server: %s", response)
+		}
 	}
 }
 
-// A token that is known takes a short cut. Nobody can tell.
+// A good token takes a short cut, which HEAD does not. Nobody can tell.
 func TestVerify_TheShortCutLeadsToTheSamePlace(t *testing.T) {
 	g := newGate(t)
 	fan := g.fan("oAlice", "爱丽丝")
@@ -484,25 +494,36 @@ func TestVerify_TheShortCutLeadsToTheSamePlace(t *testing.T) {
 		{"both cookies", "?provider=official_account", "Cookie", "wxbridge_token=" + g.access(claims) + "; wxbridge_id=" + g.id(fan.ID, "爱丽丝")},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			hits := g.verifier.CacheStats().Hits
-			var answers [3]page
-			var lines [3]map[string]any
+			hits, shortcuts := g.verifier.CacheStats().Hits, g.shortcuts.Load()
+			var answers [4]page // of the route, and of the two ways round it
+			var lines [4]map[string]any
+			g.ask("", "Connection", "close") // the next has a connection of its own
 			for i := range answers {
 				before := len(g.log.String())
-				answers[i] = g.ask(row.query, row.header, row.value)
+				method := "GET"
+				if i == 0 {
+					method = "HEAD"
+				}
+				if answers[i] = g.askBy(method, row.query, row.header, row.value); i == 1 {
+					http.DefaultClient.CloseIdleConnections()
+				}
 				answers[i].Header.Del("Date")
+				answers[i].Header.Del("Content-Length") // net/http knows none of HEAD
 				must(t, json.Unmarshal([]byte(g.log.String()[before:]), &lines[i]))
-				for _, differs := range []string{"time", "request_id", "duration_us"} {
+				if lines[i]["method"] != method {
+					t.Errorf("logged as %v", lines[i]["method"])
+				}
+				for _, differs := range []string{"time", "request_id", "duration_us", "method"} {
 					if lines[i][differs] == nil {
 						t.Errorf("the log line has no %s: %v", differs, lines[i])
 					}
 					delete(lines[i], differs)
 				}
 			}
-			if got := g.verifier.CacheStats().Hits - hits; got != 2 {
-				t.Fatalf("%d of 3 from memory", got)
+			if got, direct := g.verifier.CacheStats().Hits-hits, g.shortcuts.Load()-shortcuts; got != 3 || direct == 0 || direct == 3 {
+				t.Fatalf("%d of 4 from memory, %d before the HTTP server saw them", got, direct)
 			}
-			for i := 1; i < 3; i++ {
+			for i := 1; i < len(answers); i++ {
 				if answers[i].StatusCode != 200 || !reflect.DeepEqual(answers[i].Header, answers[0].Header) || answers[i].body != answers[0].body {
 					t.Errorf("%d %v\nfirst %d %v", answers[i].StatusCode, answers[i].Header, answers[0].StatusCode, answers[0].Header)
 				}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 	"time"
@@ -8,48 +9,95 @@ import (
 	"wxbridge/jwtauth"
 )
 
-// passKnown is the short cut of /auth/verify for what nearly every request there is: a GET with a token that was good before
-// and is good now, with nothing to renew. It does what the route does, without a router's and middleware's share of the work.
-// It answers whatever it takes on; all else, every refusal among it, it leaves to the route, untouched.
-func (s *Server) passKnown(w http.ResponseWriter, r *http.Request) (passed bool) {
-	if r.Method != http.MethodGet {
-		return false
-	}
+// pass is what nearly every request to /auth/verify ends with: its token is good, and there is nothing to renew.
+type pass struct {
+	start    time.Time
+	provider string
+	identity [identityValues]string
+}
+
+// findPass finds out whether a request passes, without a router's and middleware's share of the work. It leaves all else to the
+// route: every refusal, for which the signature is not checked again, and every panic, which the route will meet as well.
+func (s *Server) findPass(r *http.Request) (p pass, ok bool) {
 	defer func() {
-		if !passed && recover() != nil { // the route will meet the same, and answers 500
-			passed = false
+		if recover() != nil {
+			ok = false
 		}
 	}()
+	if r.Method != http.MethodGet || r.URL.Path != verifyRoute {
+		return p, false
+	}
 	need, err := parseVerifyQuery(r.URL.RawQuery)
 	if err != nil {
-		return false
+		return p, false
 	}
-	start := s.cfg.Now()
-	claims, source, known := s.cfg.Verifier.Recall(r, start, s.cookies.token)
-	if !known || !need.met(claims) {
-		return false
+	p.start = s.cfg.Now()
+	claims, source, err := s.cfg.Verifier.VerifyRequest(r, s.cookies.token)
+	if err != nil || !need.met(claims) {
+		return p, false
 	}
 	var cookies cookieState
 	if source == jwtauth.SourceCookie {
-		if cookies = s.cookieState(r, claims, start); cookies.renewAccess || cookies.renewID {
-			return false
+		if cookies = s.cookieState(r, claims, p.start); cookies.renewAccess || cookies.renewID {
+			return p, false
 		}
 	}
-	header := w.Header()
-	if setIdentity(header, claims, cookies.name) != nil {
+	p.provider = claims.Provider
+	p.identity, err = identityOf(claims, cookies.name)
+	return p, err == nil
+}
+
+// passQuickly answers a request that passes, and no other.
+func (s *Server) passQuickly(w http.ResponseWriter, r *http.Request) bool {
+	p, ok := s.findPass(r)
+	if !ok {
 		return false
 	}
+	header := w.Header()
 	header["Cache-Control"] = noStore
-	passed = true
+	setIdentity(header, &p.identity)
 	w.WriteHeader(http.StatusOK)
-	s.notePass(r, claims.Provider, start)
-	return passed
+	s.notePass(r, p)
+	return true
+}
+
+// ForwardAuth answers requests that pass before an HTTP server sees them. It is a shortcut for package lazyconn.
+type ForwardAuth struct{ server *Server }
+
+// ForwardAuth is what answers /auth/verify of this server.
+func (s *Server) ForwardAuth() ForwardAuth { return ForwardAuth{s} }
+
+// Knows reports whether the bytes that begin an HTTP/1 request ask for /auth/verify. Its answer waits for nothing but, where a
+// session is renewed, the store, and that for a moment only.
+func (ForwardAuth) Knows(head []byte) bool {
+	rest, ok := bytes.CutPrefix(head, []byte(http.MethodGet+" "+verifyRoute))
+	return ok && len(rest) > 0 && (rest[0] == ' ' || rest[0] == '?')
+}
+
+// Answer appends the response to a request that passes. false: the server has to answer.
+func (f ForwardAuth) Answer(response []byte, r *http.Request) ([]byte, bool) {
+	p, ok := f.server.findPass(r)
+	if !ok {
+		return response, false
+	}
+	response = append(response, "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\n"...)
+	for i, value := range p.identity {
+		response = append(response, identityHeaders[i]...)
+		response = append(response, ": "...)
+		response = append(response, value...)
+		response = append(response, "\r\n"...)
+	}
+	response = append(response, "Date: "...)
+	response = p.start.UTC().AppendFormat(response, http.TimeFormat)
+	response = append(response, "\r\nContent-Length: 0\r\n\r\n"...)
+	f.server.notePass(r, p)
+	return response, true
 }
 
 // notePass does for a pass what accessLog does for a request.
-func (s *Server) notePass(r *http.Request, provider string, start time.Time) {
+func (s *Server) notePass(r *http.Request, p pass) {
 	end := s.cfg.Now()
-	took := end.Sub(start)
+	took := end.Sub(p.start)
 	if observe := s.observers[verifyRoute]; observe != nil {
 		observe(http.StatusOK, took)
 	}
@@ -58,7 +106,7 @@ func (s *Server) notePass(r *http.Request, provider string, start time.Time) {
 	}
 	line := slog.NewRecord(end, slog.LevelInfo, requestLine, 0)
 	line.AddAttrs(slog.String("request_id", s.idFor(r)), slog.Int64("duration_us", took.Microseconds()),
-		slog.String("client", s.clientAddress(r)), slog.String("provider", provider))
+		slog.String("client", s.clientAddress(r)), slog.String("provider", p.provider))
 	_ = s.passLog.Handle(r.Context(), line)
 }
 

@@ -233,6 +233,25 @@ func TestCacheHoldsNoMoreThanItIsAllowed(t *testing.T) {
 	}
 }
 
+// A bad token says nothing about the size of the cache, however often it comes.
+func TestCacheCountsGoodTokensOnly(t *testing.T) {
+	w := newWorld(t)
+	c := newCached(t, w, w.keys)
+	good := w.accessToken(t)
+	c.know(t, good)
+	before := c.verifier.CacheStats()
+	for _, bad := range []string{good[:len(good)-8] + "AAAAAAAA", "a.b.c", ""} {
+		for range 3 {
+			if _, err := c.verifier.Verify(background, bad); err == nil {
+				t.Errorf("%q is good", bad)
+			}
+		}
+	}
+	if after := c.verifier.CacheStats(); after != before || before.Hits != 1 || before.Misses != 1 {
+		t.Errorf("%+v, after bad ones %+v", before, after)
+	}
+}
+
 // The bytes a cache is allowed are what it really takes.
 func TestCacheCountsItsMemoryHonestly(t *testing.T) {
 	w := newWorld(t)

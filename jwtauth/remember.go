@@ -33,7 +33,8 @@ type memory[C any] struct {
 }
 
 const (
-	memoryShards = 16
+	memoryShards = 1 << tailBits
+	tailBits     = 4
 
 	// entryBytes is what an entry costs beside its text: itself, its places in map
 	// and ring. The allocator rounds texts up, by an eighth at most.
@@ -64,7 +65,7 @@ type remembered struct {
 
 // CacheStats tells how a memory of checked tokens does.
 type CacheStats struct {
-	Hits, Misses uint64 // since the start; a token that was known and is no good any more is neither
+	Hits, Misses uint64 // since the start, of good tokens: known, or verified from their text
 	Entries      int
 	Bytes        int // estimated
 }
@@ -82,26 +83,20 @@ func newMemory[C any](bytes int, keys KeySource, now func() time.Time, unpack fu
 	return m
 }
 
-// shardOf picks by the end of the token, which is a signature's and so random.
-func (m *memory[C]) shardOf(raw string) *shard {
+func (m *memory[C]) shardOf(raw string) *shard { return &m.shards[tailHash(raw)] }
+
+// tailHash is a number below memoryShards, made of the end of a token, which is a
+// signature's and so random.
+func tailHash(raw string) uint64 {
 	if len(raw) < 8 {
-		return &m.shards[0]
+		return 0
 	}
-	end := binary.LittleEndian.Uint64([]byte(raw[len(raw)-8:]))
-	return &m.shards[end*0x9E3779B97F4A7C15>>60]
+	return binary.LittleEndian.Uint64([]byte(raw[len(raw)-8:])) * 0x9E3779B97F4A7C15 >> (64 - tailBits)
 }
 
 // recall answers for a token that was good before, if it is known. A refusal of a
 // known token is final, and ends its entry.
 func (m *memory[C]) recall(ctx context.Context, raw string) (c C, known bool, err error) {
-	if m == nil {
-		return c, false, nil
-	}
-	return m.recallAt(ctx, raw, m.now())
-}
-
-// recallAt is recall for a caller who knows the time.
-func (m *memory[C]) recallAt(ctx context.Context, raw string, now time.Time) (c C, known bool, err error) {
 	if m == nil {
 		return c, false, nil
 	}
@@ -119,7 +114,7 @@ func (m *memory[C]) recallAt(ctx context.Context, raw string, now time.Time) (c 
 	}
 	if err == nil {
 		c = m.unpack(&e.packed)
-		err = m.checkNow(c, e.time(notBefore), now)
+		err = m.checkNow(c, e.time(notBefore), m.now())
 	}
 	if err != nil {
 		if errors.Is(err, ErrInvalid) {
@@ -135,22 +130,16 @@ func (m *memory[C]) recallAt(ctx context.Context, raw string, now time.Time) (c 
 	return c, true, nil
 }
 
-// miss counts a token that had to be verified from its text.
-func (m *memory[C]) miss(raw string) {
-	if m != nil {
-		m.shardOf(raw).misses.Add(1)
-	}
-}
-
-// put takes in a token that the key made, at the cost of others if need be. One
-// that is larger than a shard is left out.
+// put takes in a token that the key made and that was not known, which is a miss,
+// at the cost of others if need be. One that is larger than a shard is left out.
 func (m *memory[C]) put(p packed, key Key, leeway time.Duration, now time.Time) {
 	e := &remembered{packed: p, expires: p.time(expiresAt).Add(leeway).Unix(), size: entryBytes + len(p.text)*9/8}
 	e.key.Store(key.m)
+	s := m.shardOf(e.raw())
+	s.misses.Add(1)
 	if e.size > m.shardBytes {
 		return
 	}
-	s := m.shardOf(e.raw())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.byRaw[e.raw()]; there {

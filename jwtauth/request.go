@@ -3,7 +3,6 @@ package jwtauth
 import (
 	"net/http"
 	"strings"
-	"time"
 )
 
 // Source says where in a request a token was found.
@@ -67,19 +66,6 @@ func (v *Verifier) VerifyRequest(r *http.Request, cookieNames ...string) (c Clai
 	}
 	c, err = v.verifyNew(r.Context(), raw)
 	return c, source, err
-}
-
-// Recall is [Verifier.VerifyRequest] for tokens in memory alone, see
-// [Config.CacheBytes]: known is false for every other, good or bad, and for one
-// that is no good any more. now is the time, which the caller has asked Config.Now
-// for already.
-func (v *Verifier) Recall(r *http.Request, now time.Time, cookieNames ...string) (c Claims, source Source, known bool) {
-	raw, source, err := findToken(r, cookieNames)
-	if err != nil {
-		return Claims{}, source, false
-	}
-	c, known, err = v.memory.recallAt(r.Context(), raw, now)
-	return c, source, known && err == nil
 }
 
 // findToken picks the text that has to be the token, whatever it looks like.

@@ -45,6 +45,7 @@ type Verifier struct {
 	keys   KeySource
 	c      Config
 	memory *memory[Claims] // nil: remembers nothing
+	signed *signatures     // the same
 }
 
 // NewVerifier checks the configuration. A verifier without issuer or audience
@@ -67,7 +68,9 @@ func NewVerifier(keys KeySource, c Config) (*Verifier, error) {
 		c.Now = time.Now
 	}
 	v := &Verifier{keys: keys, c: c}
-	v.memory = newMemory(c.CacheBytes, keys, c.Now, v.unpackClaims, v.checkNow)
+	if v.memory = newMemory(c.CacheBytes, keys, c.Now, v.unpackClaims, v.checkNow); v.memory != nil {
+		v.signed = new(signatures)
+	}
 	return v, nil
 }
 
@@ -87,17 +90,17 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 
 // verifyNew verifies a token from its text, and remembers it if it is good.
 func (v *Verifier) verifyNew(ctx context.Context, raw string) (Claims, error) {
-	v.memory.miss(raw)
-	payload, key, err := openSigned(ctx, v.keys, raw, typAccess)
-	if err != nil {
-		return Claims{}, err
-	}
-	claims, notBefore, err := v.parseClaims(payload)
+	payload, key, err := openSigned(ctx, v.keys, v.signed, raw, typAccess)
 	if err != nil {
 		return Claims{}, err
 	}
 	now := v.c.Now()
-	if err := v.checkNow(claims, notBefore, now); err != nil {
+	claims, notBefore, err := v.parseClaims(payload)
+	if err == nil {
+		err = v.checkNow(claims, notBefore, now)
+	}
+	if err != nil {
+		v.signed.note(raw, key.m, nil)
 		return Claims{}, err
 	}
 	if v.memory != nil {
@@ -126,7 +129,7 @@ func (v *Verifier) CacheStats() CacheStats { return v.memory.stats() }
 
 // openSigned returns the payload of a token of the kind typ whose signature is
 // good, and the key that made it.
-func openSigned(ctx context.Context, keys KeySource, raw, typ string) (payload []byte, key Key, err error) {
+func openSigned(ctx context.Context, keys KeySource, checked *signatures, raw, typ string) (payload []byte, key Key, err error) {
 	parts, err := splitToken(raw)
 	if err != nil {
 		return nil, Key{}, err
@@ -138,7 +141,7 @@ func openSigned(ctx context.Context, keys KeySource, raw, typ string) (payload [
 	if key, err = findKey(ctx, keys, h); err != nil {
 		return nil, Key{}, err
 	}
-	if err := key.m.verify(parts.signed, parts.signature); err != nil {
+	if err := checked.check(raw, parts, key.m); err != nil {
 		return nil, Key{}, refusal("signature does not match")
 	}
 	return parts.payload, key, nil

@@ -128,7 +128,7 @@ func (e *env) serveDev(ctx context.Context, cfg config.Config, files files, f de
 	stop := app.inBackground(ctx, cfg)
 	fmt.Fprintf(e.stdout, "bridge: %s\nsimulator: %s\n", urlOf(bridge), simulatorURL) // both listeners take connections by now
 	sites := []site{
-		{listener: bridge, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain},
+		bridgeSite(bridge, app.handler, logger),
 		{listener: simulated, server: newSimulatorServer(sim, logger)}, // after the bridge, whose open requests still ask it
 	}
 	err = serveSites(ctx, logger, 0, append(sites, metrics...)...)

@@ -11,6 +11,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"wxbridge/handlers"
+	"wxbridge/internal/lazyconn"
 )
 
 // site is one HTTP server on a listener that is open already.
@@ -69,8 +72,8 @@ func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	server := &http.Server{
 		ConnState:         unasked.watch,
 		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       10 * time.Second, // as for the header: net/http then sets one deadline a request, not two
+		ReadHeaderTimeout: 10*time.Second - lazyconn.Lateness, // SRV-01 allows ten
+		ReadTimeout:       10*time.Second - lazyconn.Lateness,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    60 << 10, // net/http allows 4 KiB more
@@ -78,6 +81,12 @@ func newHTTPServer(handler http.Handler, logger *slog.Logger) *http.Server {
 	}
 	server.RegisterOnShutdown(func() { time.AfterFunc(silentGrace, unasked.close) })
 	return server
+}
+
+// bridgeSite is the bridge itself on a listener.
+func bridgeSite(l net.Listener, handler *handlers.Server, logger *slog.Logger) site {
+	server := newHTTPServer(handler, logger)
+	return site{listener: lazyconn.Wrap(l, server, handler.ForwardAuth()), server: server, drain: handler.Drain}
 }
 
 // serveSites serves until ctx ends or a listener fails, then shuts the sites down in their order: each stops taking

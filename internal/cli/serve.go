@@ -65,7 +65,7 @@ func (e *env) serveBridge(ctx context.Context, cfg config.Config, f files, liste
 
 	stop := app.inBackground(ctx, cfg)
 	forgetStart()
-	bridge := site{listener: listener, server: newHTTPServer(app.handler, logger), drain: app.handler.Drain}
+	bridge := bridgeSite(listener, app.handler, logger)
 	err = serveSites(ctx, logger, drainPause, append([]site{bridge}, metrics...)...)
 	stop()
 	err = errors.Join(err, app.close())

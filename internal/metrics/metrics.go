@@ -142,7 +142,7 @@ func (m *Metrics) gauge(name, help string, read func() float64) {
 // TokenCache tells how the memory of verified tokens does: hits and misses since the start, entries and bytes now.
 func (m *Metrics) TokenCache(read func() (hits, misses uint64, entries, bytes int)) {
 	m.registry.MustRegister(&tokenCache{read: read,
-		lookups: prometheus.NewDesc("wxbridge_token_cache_lookups_total", "Tokens looked up in the memory of verified ones.", []string{"result"}, nil),
+		lookups: prometheus.NewDesc("wxbridge_token_cache_lookups_total", "Good tokens looked up in the memory of verified ones.", []string{"result"}, nil),
 		entries: prometheus.NewDesc("wxbridge_token_cache_entries", "Tokens in the memory of verified ones.", nil, nil),
 		bytes:   prometheus.NewDesc("wxbridge_token_cache_bytes", "Size of the memory of verified tokens.", nil, nil)})
 }
