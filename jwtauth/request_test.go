@@ -132,3 +132,24 @@ func TestTOK11_TheFirstCookieNameThatIsPresentDecides(t *testing.T) {
 		t.Error("a cookie was read though none was asked for")
 	}
 }
+
+// A compact JWS is of base64url's characters and dots (RFC 7515 §3.1); whatever holds another byte is none.
+func TestTOK11_ATokenHasNoOtherCharacters(t *testing.T) {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+	for c := range 256 {
+		raw := "a" + string([]byte{byte(c)}) + "z"
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+raw)
+		found, source, err := jwtauth.TokenFromRequest(r)
+		if source != jwtauth.SourceBearer {
+			t.Errorf("byte %#x: source %v", c, source)
+		}
+		if strings.IndexByte(letters, byte(c)) >= 0 {
+			if err != nil || found != raw {
+				t.Errorf("byte %#x: %q, %v", c, found, err)
+			}
+		} else if !errors.Is(err, jwtauth.ErrInvalid) || found != "" {
+			t.Errorf("byte %#x is taken: %q, %v", c, found, err)
+		}
+	}
+}
