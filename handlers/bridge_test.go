@@ -58,6 +58,8 @@ type bridge struct {
 	cfg      handlers.Config // of handler
 	ring     *keyring.Keyring
 
+	callTimeout time.Duration // of a call upstream; 0: what it is by itself
+
 	shortcuts atomic.Int64 // answers of /auth/verify that the HTTP server never saw
 }
 
@@ -215,7 +217,7 @@ func (b *bridge) startSimulator(eventsURL string) {
 func (b *bridge) api() *wechat.API {
 	base, err := url.Parse(b.simURL)
 	must(b.t, err)
-	return &wechat.API{BaseURL: base, OpenURL: base, HTTP: wechat.NewHTTPClient(), Now: b.clock.Now, CallTimeout: time.Second}
+	return &wechat.API{BaseURL: base, OpenURL: base, HTTP: wechat.NewHTTPClient(), Now: b.clock.Now, CallTimeout: b.callTimeout}
 }
 
 func (b *bridge) officialAccount(alias string, app simulator.App) handlers.OfficialAccount {

@@ -77,6 +77,7 @@ func TestWX16_ARepliersOwnXMLIsCheckedBeforeItIsSent(t *testing.T) {
 
 // WX-14: the person is told nothing rather than that the account is out of service.
 func TestWX14_WithoutAReplyInTimeSuccessIsAnswered(t *testing.T) {
+	t.Parallel()
 	for name, reply := range map[string]handlers.Replier{
 		"nothing to say": func(context.Context, handlers.IncomingPush) (handlers.Reply, error) { return handlers.Reply{}, nil },
 		"an error": func(context.Context, handlers.IncomingPush) (handlers.Reply, error) {

@@ -59,7 +59,8 @@ func (b *bridge) wecomAPI() *wecom.API {
 		must(b.t, err)
 		return u
 	}
-	return &wecom.API{BaseURL: at("/qyapi"), OpenURL: at(""), LoginURL: at("/wwlogin"), HTTP: wechat.NewHTTPClient(), Now: b.clock.Now, CallTimeout: time.Second}
+	return &wecom.API{BaseURL: at("/qyapi"), OpenURL: at(""), LoginURL: at("/wwlogin"), HTTP: wechat.NewHTTPClient(), Now: b.clock.Now,
+		CallTimeout: b.callTimeout}
 }
 
 func (b *bridge) wecomApp(alias string, app simulator.App) handlers.WeComApp {

@@ -16,6 +16,7 @@ func TestREL03_EveryPushIsAppliedOnceThroughKill9(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary and kills it")
 	}
+	besideOthers(t)
 	binary := buildBinary(t)
 	address := freeAddress(t)
 	p := &product{bridge: "http://" + address, log: new(logBuffer), http: newHTTPClient(t)}

@@ -98,6 +98,7 @@ func TestEventsReachTheBridgeOfDev(t *testing.T) {
 // WX-14 with the real store: another process holds its lock. WeChat is not told that all is well, sends again, and the push
 // has its effect once.
 func TestWX14_AStoreThatHangsIsAnsweredInTimeAndNothingIsLost(t *testing.T) {
+	besideOthers(t)
 	database := filepath.Join(t.TempDir(), "w.db")
 	env := append((&product{}).withApps(t).eventEnv(), "WXBRIDGE_DATABASE=sqlite://"+database)
 	p := startServe(t, nil, env...)

@@ -25,6 +25,7 @@ func TestREL03_EveryAnsweredRegistrationSurvivesKill9(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary and kills it")
 	}
+	besideOthers(t)
 	binary := buildBinary(t)
 	address := freeAddress(t)
 	p := &product{bridge: "http://" + address, log: new(logBuffer), http: newHTTPClient(t)}
@@ -200,12 +201,12 @@ type child struct {
 	exited chan error
 }
 
-// buildBinary builds the product. The go command's cache makes every build but the first a matter of a second.
+// buildBinary gives the product as its users build it; it is built for the first test that asks.
 func buildBinary(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "wxbridge")
-	if out, err := exec.Command("go", "build", "-o", binary, "wxbridge").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	binary, err := theBinary()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return binary
 }
@@ -244,6 +245,7 @@ func TestREL10_SIGTERMEndsInOrder(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary")
 	}
+	besideOthers(t)
 	binary := buildBinary(t)
 	address := freeAddress(t)
 	p := &product{bridge: "http://" + address, log: new(logBuffer), http: newHTTPClient(t)}

@@ -316,3 +316,16 @@ func times(n, inSoak int) int {
 	}
 	return n
 }
+
+// within is how long a test waits for what is promised in that time: exactly that in a soak run, which has the machine for itself,
+// and else two seconds more, since the other packages' tests run at the same time.
+func within(promised time.Duration) time.Duration {
+	return promised + time.Duration(times(2, 0))*time.Second
+}
+
+// besideOthers lets a test run beside others, but not in a soak run, where it has the machine for itself.
+func besideOthers(t *testing.T) {
+	if !soak() {
+		t.Parallel()
+	}
+}

@@ -114,7 +114,7 @@ func TestTOK10_TwoProcessesFollowEachOthersRevocations(t *testing.T) {
 				if pair[0].admits(t, gone) {
 					t.Error("not refused at once where it was ended")
 				}
-				waitFor(t, time.Second, "the other process to refuse", func() bool { return !pair[1].admits(t, gone) })
+				waitFor(t, within(time.Second), "the other process to refuse", func() bool { return !pair[1].admits(t, gone) })
 				if !one.admits(t, stays) || !two.admits(t, stays) {
 					t.Error("somebody else is logged out")
 				}
@@ -144,7 +144,7 @@ func TestTOK10_OperatorsCommandsReachRunningProcesses(t *testing.T) {
 				operate(t, one.env, append([]string{"fans"}, append(command, fan)...)...)
 			}
 			for _, p := range []*product{one, two} {
-				waitFor(t, time.Second, "a running process to refuse", func() bool { return !p.admits(t, gone) })
+				waitFor(t, within(time.Second), "a running process to refuse", func() bool { return !p.admits(t, gone) })
 			}
 		})
 	}
@@ -155,6 +155,7 @@ func TestTOK10_AProcessOfItsOwnFollowsWithinASecond(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary")
 	}
+	besideOthers(t)
 	binary := buildBinary(t)
 	data := t.TempDir()
 	one := &product{bridge: "http://" + freeAddress(t), log: new(logBuffer), http: newHTTPClient(t)}
@@ -175,7 +176,7 @@ func TestTOK10_AProcessOfItsOwnFollowsWithinASecond(t *testing.T) {
 		}
 		one.api(t, http.MethodPost, "/logout", gone.access, "")
 		ended := time.Now()
-		waitFor(t, time.Second, "the other process to refuse", func() bool { return !second.admits(t, gone) })
+		waitFor(t, within(time.Second), "the other process to refuse", func() bool { return !second.admits(t, gone) })
 		slowest = max(slowest, time.Since(ended))
 	}
 	t.Logf("the slowest took %v", slowest)

@@ -58,6 +58,7 @@ func TestTheTapOnTheRegisterPageIsKept(t *testing.T) {
 
 // KEY-06: whatever happens during a first start, there is one key in the end.
 func TestKEY06_FirstStarts(t *testing.T) {
+	besideOthers(t)
 	t.Run("three at once", func(t *testing.T) {
 		database := filepath.Join(t.TempDir(), "w.db")
 		keys := map[string]bool{}

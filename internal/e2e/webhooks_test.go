@@ -237,7 +237,7 @@ func TestAFailingBackendBlocksNobody(t *testing.T) {
 	for n := range people {
 		began := time.Now()
 		p.miniToken(t, fmt.Sprintf("somebody-%d", n))
-		if took := time.Since(began); took > time.Second {
+		if took := time.Since(began); took > within(time.Second) {
 			t.Errorf("a login took %v", took)
 		}
 	}
@@ -284,6 +284,7 @@ func TestAReplierAnswersForTheAccount(t *testing.T) {
 // A replier that is too slow, says nothing or something odd, gets "success" answered for it in time, and the event again
 // only if it has not acknowledged it.
 func TestAReplierThatFailsCostsNothing(t *testing.T) {
+	besideOthers(t)
 	chat := startBackend(t, "chat")
 	gone := make(chan struct{})
 	t.Cleanup(func() { close(gone) })

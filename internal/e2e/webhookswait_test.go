@@ -28,6 +28,7 @@ func listEndpoint(t testing.TB, data, name string) (e listedEndpoint) {
 
 // A message that the replier failed waits for its next attempt alone: the next ones are answered at once, and it comes later.
 func TestAFailedMessageDoesNotSilenceTheNext(t *testing.T) {
+	besideOthers(t)
 	chat := startBackend(t, "chat")
 	chat.answers(func(_ int, e received, w http.ResponseWriter) {
 		switch {
