@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path"
 	"slices"
@@ -13,13 +12,14 @@ import (
 	"time"
 
 	"wxbridge/examples"
+	"wxbridge/internal/testenv"
 )
 
 const helper = "miniprogram/utils/wxbridge.js"
 
 // The scenarios are in testdata/helper_test.js: each is one sentence about the helper, run in a Node process of its own.
 func TestMiniProgramHelper(t *testing.T) {
-	node := requireNode(t)
+	node := testenv.Program(t, "node")
 	scenarios := strings.Fields(runNode(t, node, "list"))
 	for _, want := range []string{"fiftyAtOnce", "replayOnce", "secondRefusalIsAnError",
 		"failedLoginRejectsAllAndTheNextWorks", "storageSurvivesARestart", "phoneOnTheFirstTap", "userInfoWithLoginsRacing",
@@ -80,19 +80,4 @@ func runNode(t *testing.T, node, scenario string) string {
 		t.Fatalf("%s: %v\n%s", scenario, err, out)
 	}
 	return string(out)
-}
-
-// requireNode skips the test where Node is absent, and fails it where WXBRIDGE_TEST_REQUIRE asks for it.
-func requireNode(t *testing.T) string {
-	t.Helper()
-	node, err := exec.LookPath("node")
-	if err == nil {
-		return node
-	}
-	require := os.Getenv("WXBRIDGE_TEST_REQUIRE")
-	if require == "all" || slices.Contains(strings.Split(require, ","), "node") {
-		t.Fatalf("node is required (WXBRIDGE_TEST_REQUIRE=%s) but not installed", require)
-	}
-	t.Skip("node is not installed: the mini program's helper is not tested")
-	return ""
 }

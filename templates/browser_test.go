@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/templates"
 )
 
@@ -90,7 +91,7 @@ func TestHomeShowsWhoTheCookieNames(t *testing.T) {
 		if err := chromedp.Do(ctx, chromedp.Navigate(site.URL+"/")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.ID("logout-button"))); err != nil {
+		if _, err := chromedp.RunResponse(ctx, testenv.Click("#logout-button")); err != nil {
 			t.Fatal(err)
 		}
 		if got := site.posted(); got.Get("form_token") != "t0ken&<>" || len(got) != 1 {
@@ -262,15 +263,7 @@ type browser struct {
 
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program(t, "chromium", "chromium-browser", "google-chrome")),
-		chromedp.NoSandbox, // tests may run as root
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true))
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
+	ctx := testenv.Chromium(t)
 	b := &browser{ctx: ctx, violations: make(chan string, 1000)}
 	err := chromedp.Listen(ctx, func(event any) {
 		if added, ok := event.(*log.EventEntryAdded); ok && strings.Contains(added.Entry.Text, "Content Security Policy") {

@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/templates"
 )
 
 func TestQRCodeIsReadByAnIndependentReader(t *testing.T) {
-	zbarimg := program(t, "zbarimg")
+	zbarimg := testenv.Program(t, "zbarimg")
 	for name, text := range map[string]string{
 		"a short address":              "http://127.0.0.1:8080/login",
 		"an address with a query":      "https://login.example.com/login?return_to=https%3A%2F%2Fh5.example.com%2Fcart%3Fitem%3D42%26colour%3Dred&scope=userinfo",

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/jwtauth"
 	"wxbridge/templates"
 )
@@ -163,7 +162,7 @@ func TestCookieNames(t *testing.T) {
 }
 
 func TestPageInABrowser(t *testing.T) {
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	open := func(t *testing.T, b *bridge, page string, cookies map[string]string) context.Context {
 		t.Helper()
 		ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
@@ -194,7 +193,7 @@ func TestPageInABrowser(t *testing.T) {
 		if got := text(t, ctx, "#letter"); got != "<" {
 			t.Errorf("letter %q", got)
 		}
-		do(t, ctx, chromedp.WaitNotVisible(chromedp.CSS("#avatar")), chromedp.Click(chromedp.CSS("#call-api")), visible("#answer:not(:empty)"))
+		do(t, ctx, chromedp.WaitNotVisible(chromedp.CSS("#avatar")), testenv.Click("#call-api"), visible("#answer:not(:empty)"))
 		if got := text(t, ctx, "#answer"); !strings.Contains(got, `"hello":"fan-1"`) {
 			t.Errorf("answer %q", got)
 		}
@@ -206,7 +205,7 @@ func TestPageInABrowser(t *testing.T) {
 	t.Run("the JS-SDK says where it works", func(t *testing.T) {
 		b := newBridge(t)
 		ctx := open(t, b, newPage(t, b), map[string]string{"wxbridge_id": b.idToken(t, "n", "")})
-		do(t, ctx, visible("#signed-in"), chromedp.Click(chromedp.CSS("#try-jssdk")), visible("#answer:not(:empty)"))
+		do(t, ctx, visible("#signed-in"), testenv.Click("#try-jssdk"), visible("#answer:not(:empty)"))
 		if got := text(t, ctx, "#answer"); !strings.Contains(got, "This is not WeChat’s browser") {
 			t.Errorf("answer %q", got)
 		}
@@ -245,11 +244,11 @@ func TestPageInABrowser(t *testing.T) {
 	t.Run("a 401 of the API leads to the login once, and is then told", func(t *testing.T) {
 		b := newBridge(t)
 		ctx := open(t, b, newPage(t, b), map[string]string{"wxbridge_id": b.idToken(t, "n", ""), "wxbridge_token": "ended"})
-		do(t, ctx, visible("#signed-in"), chromedp.Click(chromedp.CSS("#call-api")))
+		do(t, ctx, visible("#signed-in"), testenv.Click("#call-api"))
 		for len(b.visits()) == 0 && ctx.Err() == nil {
 			_, _ = chromedp.Run(ctx, chromedp.Location())
 		}
-		do(t, ctx, visible("#signed-in"), chromedp.Click(chromedp.CSS("#call-api")), visible("#login"))
+		do(t, ctx, visible("#signed-in"), testenv.Click("#call-api"), visible("#login"))
 		if n := len(b.visits()); n != 1 {
 			t.Errorf("%d logins", n)
 		}
@@ -274,30 +273,4 @@ func text(t *testing.T, ctx context.Context, selector string) string {
 		t.Fatalf("text of %s: %v", selector, err)
 	}
 	return got
-}
-
-func startChromium(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		required := os.Getenv("WXBRIDGE_TEST_REQUIRE")
-		if required == "all" || slices.Contains(strings.Split(required, ","), "chromium") {
-			t.Fatalf("chromium is required (WXBRIDGE_TEST_REQUIRE=%s) but not installed", required)
-		}
-		t.Skip("chromium is not installed: the page is not tried in a real browser")
-	}
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox,
-		chromedp.NoFirstRun, chromedp.UserDataDir(t.TempDir())}
-	for _, flag := range []string{"disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update",
-		"disable-sync", "disable-dev-shm-usage", "disable-default-apps"} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	browser, stopBrowser := chromedp.NewContext(allocator)
-	t.Cleanup(stopBrowser)
-	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatalf("start chromium: %v", err)
-	}
-	return browser
 }

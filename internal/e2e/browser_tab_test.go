@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,47 +15,9 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
-)
 
-// startBrowser starts chromium, or skips the test where there is none. preferences go into its profile.
-func startBrowser(t *testing.T, preferences map[string]any, more ...chromedp.ExecAllocatorOption) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if required := strings.Split(os.Getenv("WXBRIDGE_TEST_REQUIRE"), ","); slices.Contains(required, "all") || slices.Contains(required, "chromium") {
-			t.Fatal("chromium is not installed, and WXBRIDGE_TEST_REQUIRE asks for it")
-		}
-		t.Skip("skipped: chromium is not installed")
-	}
-	profile := t.TempDir()
-	if preferences != nil {
-		text, err := json.Marshal(preferences)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.MkdirAll(filepath.Join(profile, "Default"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(profile, "Default", "Preferences"), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox,
-		chromedp.NoFirstRun, chromedp.UserDataDir(profile)}
-	for _, flag := range []string{"disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update",
-		"disable-sync", "disable-dev-shm-usage", "disable-default-apps", "no-default-browser-check"} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
-	t.Cleanup(stop)
-	browser, closeBrowser := chromedp.NewContext(allocator)
-	t.Cleanup(closeBrowser)
-	// No timeout here: it would end the whole browser.
-	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatalf("start chromium: %v", err)
-	}
-	return browser
-}
+	"wxbridge/internal/testenv"
+)
 
 // tab is a phone-sized tab with cookies of its own.
 type tab struct {
@@ -177,7 +137,7 @@ func value[T any](tb *tab, what string, action chromedp.Action[T]) T {
 func (tb *tab) tap(selector, next string) {
 	tb.t.Helper()
 	tb.run("tap "+selector+" and wait for "+next, chromedp.WaitVisible(chromedp.CSS(selector)),
-		chromedp.Click(chromedp.CSS(selector)), chromedp.WaitVisible(chromedp.CSS(next)))
+		testenv.Click(selector), chromedp.WaitVisible(chromedp.CSS(next)))
 }
 
 // visit opens an address; an element must show up.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,11 +14,13 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"wxbridge/internal/testenv"
 )
 
 // A real browser in the size of a phone goes the ways people go.
 func TestBrowser(t *testing.T) {
-	browser := startBrowser(t, nil)
+	browser := testenv.Chromium(t)
 	for name, way := range map[string]func(*testing.T, *tab){
 		"a stranger registers from the menu":    strangerRegisters,
 		"the second visit shows no page":        secondVisitIsSilent,
@@ -34,7 +38,7 @@ func TestBrowser(t *testing.T) {
 // Where callbacks arrive twice as WeChat's clients let them, nobody notices.
 func TestBrowserWithHostileWeChat(t *testing.T) {
 	p := startDev(t, []string{"--hostile"})
-	browser := startBrowser(t, nil)
+	browser := testenv.Chromium(t)
 	visits := 0
 	const people = 4
 	for i := range people {
@@ -150,7 +154,7 @@ func refusal(t *testing.T, tb *tab) {
 func snapshot(t *testing.T, tb *tab) {
 	tb.hold("sunny")
 	tb.visit("/login", "#register")
-	tb.run("tap", chromedp.Click(chromedp.CSS("#register")))
+	tb.run("tap", testenv.Click("#register"))
 	waitFor(t, 15*time.Second, "the snapshot page", func() bool {
 		return strings.Contains(value(tb, "page", chromedp.Evaluate[string]("location.href + ' ' + document.readyState + ' ' + [...document.querySelectorAll('iframe')].map(f => f.src)")), "/login/snapshot") ||
 			asked(tb, "/login/snapshot")
@@ -206,7 +210,7 @@ func backAfterLogin(t *testing.T, tb *tab) {
 
 func desktopScans(t *testing.T, tb *tab) {
 	tb.visit("/", "#login")
-	value(tb, "be a desktop browser", chromedp.Evaluate[string](`document.cookie = "simulator_browser=desktop; path=/"`))
+	value(tb, "be a desktop browser", chromedp.Evaluate[string](`document.cookie = "simulator_browser=desktop; path=/"; document.cookie`))
 	tb.visit("/login/scan", "#qr")
 	tb.screenshot("scan")
 	tb.checkClean()
@@ -266,7 +270,12 @@ func miniProgramTab(t *testing.T, tb *tab) {
 
 func TestBrowserWithCookiesDisabled(t *testing.T) {
 	p := startDev(t, nil)
-	browser := startBrowser(t, map[string]any{"profile": map[string]any{"default_content_setting_values": map[string]any{"cookies": 2}}})
+	profile := t.TempDir()
+	if err := os.Mkdir(filepath.Join(profile, "Default"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(profile, "Default", "Preferences"), `{"profile":{"default_content_setting_values":{"cookies":2}}}`)
+	browser := testenv.Chromium(t, chromedp.UserDataDir(profile))
 	tb := openTab(t, browser, p, false)
 	tb.run("hold the phone without a cookie", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		_, err := cdp.Call(ctx, target, network.SetExtraHTTPHeaders,

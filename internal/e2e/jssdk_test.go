@@ -18,6 +18,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"golang.org/x/sync/errgroup"
+
+	"wxbridge/internal/testenv"
 )
 
 const androidAgent = "Mozilla/5.0 (Linux; Android 13; 21091116UC Build/TP1A.220624.014; wv) AppleWebKit/537.36 (KHTML, like Gecko) " +
@@ -137,7 +139,7 @@ func startH5(t *testing.T) (p *product, page, otherName string) {
 
 // The example page in a real browser: its login, an API whose login has ended, and wx.config, accepted and refused.
 func TestH5Page(t *testing.T) {
-	browser := startBrowser(t, nil)
+	browser := testenv.Chromium(t)
 	p, page, otherName := startH5(t)
 	tb := openTab(t, browser, p, true)
 	tb.run("be WeChat on Android", chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
@@ -160,7 +162,7 @@ func TestH5Page(t *testing.T) {
 	}
 	tb.forgetToken()
 	tb.forget()
-	tb.run("call the API without a credential", chromedp.Click(chromedp.CSS("#call-api")))
+	tb.run("call the API without a credential", testenv.Click("#call-api"))
 	waitFor(t, 20*time.Second, "the page to come back from a silent login", func() bool {
 		shown, err := chromedp.Run(tb.ctx, chromedp.Evaluate[bool](`!document.querySelector('#signed-in').hidden && document.querySelector('#answer').textContent === ''`))
 		return err == nil && shown && countPath(tb.asked(), callbackPath) == 1

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"wxbridge/internal/testenv"
 )
 
 const njsModule = "/usr/lib/nginx/modules/ngx_http_js_module.so"
@@ -17,7 +19,7 @@ const njsModule = "/usr/lib/nginx/modules/ngx_http_js_module.so"
 func checkWithNJS(t *testing.T, p *product, tokens []string, replace ...string) []string {
 	nginx := need(t, "nginx", "nginx with njs")
 	if _, err := os.Stat(njsModule); err != nil {
-		skipWithout(t, "nginx", "njs, nginx's JavaScript module, in "+njsModule)
+		testenv.Missing(t, "nginx", "njs, nginx's JavaScript module, in "+njsModule)
 	}
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" || len(r.Header.Values("X-Fan")) != 1 {

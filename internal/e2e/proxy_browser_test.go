@@ -9,6 +9,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"wxbridge/internal/testenv"
 )
 
 // realBrowser lets Chromium go the whole way, to which names the proxy and not a resolver leads it: cookies of a whole domain
@@ -19,7 +21,7 @@ func realBrowser(t *testing.T, s *stand) {
 	for _, name := range []string{"www", "app", "login"} {
 		rules = append(rules, "MAP "+name+".example.com:443 "+host+":"+port)
 	}
-	browser := startBrowser(t, nil, chromedp.Flag("host-resolver-rules", strings.Join(rules, ",")),
+	browser := testenv.Chromium(t, chromedp.Flag("host-resolver-rules", strings.Join(rules, ",")),
 		chromedp.Flag("ignore-certificate-errors", true))
 	tb := openTab(t, browser, s.product, true)
 	tb.hold("bob-in-" + s.proxy)

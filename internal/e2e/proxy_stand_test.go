@@ -31,6 +31,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"wxbridge/internal/testenv"
 )
 
 // stand is one of the shipped proxy configurations, in front of a bridge and of a site that echoes what reaches it. Browsers
@@ -117,11 +119,10 @@ func requireProxy(t *testing.T, proxy string) {
 	if _, err := exec.LookPath(proxyProgram(proxy)); err == nil {
 		return
 	}
-	required := strings.Split(os.Getenv("WXBRIDGE_TEST_REQUIRE"), ",")
-	if slices.Contains(required, proxy) || slices.Contains(required, "all") && proxy != "traefik" {
-		t.Fatalf("%s is not installed, and WXBRIDGE_TEST_REQUIRE asks for it", proxy)
+	if proxy == "traefik" && !testenv.Requires(proxy) {
+		t.Skip("skipped: traefik is not installed")
 	}
-	t.Skipf("skipped: %s is not installed", proxy)
+	testenv.Missing(t, proxy, proxy)
 }
 
 // proxyProgram is the command; WXBRIDGE_TEST_TRAEFIK names one that is not in PATH.

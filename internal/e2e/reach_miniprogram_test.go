@@ -11,6 +11,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"golang.org/x/sync/errgroup"
+
+	"wxbridge/internal/testenv"
 )
 
 const (
@@ -125,7 +127,7 @@ func TestFLW14_TicketsOfSeveralProcesses(t *testing.T) {
 
 // The example mini program in the launcher, and the web-view it opens, in a real browser.
 func TestBrowserMiniProgram(t *testing.T) {
-	browser := startBrowser(t, nil)
+	browser := testenv.Chromium(t)
 	for name, way := range map[string]func(*testing.T, *tab){
 		"phone on the first tap, logins racing": phoneOnTheFirstTap,
 		"the nickname form":                     nicknameForm,
@@ -240,7 +242,7 @@ func webView(t *testing.T, tb *tab) {
 
 	// The link in a browser that is no web-view.
 	ticket := p.ticket(t, p.miniToken(t, "bob"))
-	tb.run("be WeChat's browser", chromedp.Evaluate[chromedp.Void](`document.cookie = "simulator_browser=wechat; path=/"`))
+	tb.run("be WeChat's browser", chromedp.Evaluate[chromedp.Void](`document.cookie = "simulator_browser=wechat; path=/"; document.cookie`))
 	tb.visit(loginTicket+"?ticket="+url.QueryEscape(ticket), "#home")
 	tb.screenshot("outside")
 	tb.checkClean()

@@ -4,10 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
+
+	"wxbridge/internal/testenv"
 )
 
 // The README's snippets for other languages are run as they stand, against a running bridge: the access token passes, and
@@ -82,7 +82,7 @@ func linkNodeModules(t *testing.T, folder string) {
 	t.Helper()
 	modules := os.Getenv("WXBRIDGE_TEST_NODE_MODULES")
 	if _, err := os.Stat(filepath.Join(modules, "jose")); modules == "" || err != nil {
-		skipWithout(t, "node", "a folder with the npm package jose named by WXBRIDGE_TEST_NODE_MODULES")
+		testenv.Missing(t, "node", "a folder with the npm package jose named by WXBRIDGE_TEST_NODE_MODULES")
 	}
 	if err := os.Symlink(modules, filepath.Join(folder, "node_modules")); err != nil && !os.IsExist(err) {
 		t.Fatal(err)
@@ -104,16 +104,6 @@ func pythonWithJWT(t *testing.T) string {
 			return python
 		}
 	}
-	skipWithout(t, "python3", "python3 with PyJWT and cryptography")
+	testenv.Missing(t, "python3", "python3 with PyJWT and cryptography")
 	return ""
-}
-
-// skipWithout skips a test that needs a program which is not installed, or fails it where that program is required.
-func skipWithout(t *testing.T, program, what string) {
-	t.Helper()
-	required := regexp.MustCompile(`[,\s]+`).Split(os.Getenv("WXBRIDGE_TEST_REQUIRE"), -1)
-	if slices.Contains(required, "all") || slices.Contains(required, program) {
-		t.Fatalf("needs %s", what)
-	}
-	t.Skipf("needs %s", what)
 }

@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,13 +18,14 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
 // Two real windows play scan-to-login: a computer that waits, and a phone.
 func TestBrowserScanToLogin(t *testing.T) {
-	needZbar(t)
-	browser := startBrowser(t, nil)
+	testenv.Program(t, "zbarimg")
+	browser := testenv.Chromium(t)
 	for name, way := range map[string]func(*testing.T, context.Context){
 		"a follower scans and taps":              followerScans,
 		"a stranger follows and registers first": strangerScans,
@@ -40,17 +40,6 @@ func TestBrowserScanToLogin(t *testing.T) {
 
 // scanOnDesktops chooses the scan where there is a website app too.
 const scanOnDesktops = "WXBRIDGE_DESKTOP_LOGIN=scan"
-
-func needZbar(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("zbarimg"); err == nil {
-		return
-	}
-	if required := strings.Split(os.Getenv("WXBRIDGE_TEST_REQUIRE"), ","); slices.Contains(required, "all") || slices.Contains(required, "zbarimg") {
-		t.Fatal("zbarimg is not installed, and WXBRIDGE_TEST_REQUIRE asks for it")
-	}
-	t.Skip("skipped: zbarimg is not installed")
-}
 
 // openDesktop opens a window in the size of a desktop's, which the bridge takes for none of WeChat's.
 func openDesktop(t *testing.T, browser context.Context, p *product) *tab {

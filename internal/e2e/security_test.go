@@ -15,11 +15,13 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"wxbridge/internal/testenv"
 )
 
 // A real browser keeps our cookies out of another site's form, and takes the cookies of the answer all the same.
 func TestWEB06_InABrowserAFormOfAnotherSiteLogsNobodyOut(t *testing.T) {
-	browser := startBrowser(t, nil)
+	browser := testenv.Chromium(t)
 	p := startDev(t, nil)
 	evil := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

@@ -17,6 +17,7 @@ import (
 	"wxbridge/db"
 	"wxbridge/internal/keyring"
 	"wxbridge/internal/seal"
+	"wxbridge/internal/testenv"
 	"wxbridge/jwtauth"
 )
 
@@ -40,7 +41,7 @@ func TestVerifyRate(t *testing.T) {
 		t.Skip("set WXBRIDGE_TEST_SOAK=1 to measure the rate of forward-auth")
 	}
 	if _, err := exec.LookPath("wrk"); err != nil {
-		skipWithout(t, "wrk", "wrk (Debian's package)")
+		testenv.Missing(t, "wrk", "wrk (Debian's package)")
 	}
 	binary, bare := buildAs(t, "wxbridge"), buildAs(t, "wxbridge/internal/e2e/testdata/bare")
 	algs := strings.Fields(os.Getenv("WXBRIDGE_TEST_RATE_ALG"))

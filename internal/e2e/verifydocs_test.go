@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/lestrrat-go/jwx/v3/jwk"
+
+	"wxbridge/internal/testenv"
 )
 
 // checker is a program of docs/verify.md with a few lines around it. It judges tokens: "ok" and the person, or "refused".
@@ -259,7 +261,7 @@ func need(t *testing.T, program, what string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		skipWithout(t, program, what)
+		testenv.Missing(t, program, what)
 	}
 	return path
 }
@@ -306,7 +308,7 @@ func checkWithJava(t *testing.T, p *product, tokens []string, replace ...string)
 	for _, jar := range []string{"core", "annotations", "databind"} {
 		path := "/usr/share/java/jackson-" + jar + ".jar"
 		if _, err := os.Stat(path); err != nil {
-			skipWithout(t, "java", "jackson-databind in /usr/share/java")
+			testenv.Missing(t, "java", "jackson-databind in /usr/share/java")
 		}
 		classpath = append(classpath, path)
 	}

@@ -9,13 +9,15 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"wxbridge/internal/testenv"
 )
 
 const websiteCallback = "/callback/website"
 
 // A desktop browser shows WeChat's QR code, and a phone scans it: two windows without a cookie in common.
 func TestWebsiteLoginInTwoWindows(t *testing.T) {
-	browser := startBrowser(t, nil)
+	browser := testenv.Chromium(t)
 	p := startDev(t, nil)
 	known := p.phone("bob").login(t)
 	desktop, phone := openDesktop(t, browser, p), openTab(t, browser, p, true)
@@ -28,7 +30,7 @@ func TestWebsiteLoginInTwoWindows(t *testing.T) {
 	if got := desktop.location(); !strings.HasPrefix(got, p.simulator+"/connect/qrconnect?") {
 		t.Errorf("nobody has confirmed, and the desktop is at %s", got)
 	}
-	phone.run("confirm", chromedp.Click(chromedp.CSS("#allow")))
+	phone.run("confirm", testenv.Click("#allow"))
 	desktop.run("wait for the login", chromedp.WaitVisible(chromedp.CSS("#logout")))
 	desktop.screenshot("home")
 	if got := strings.TrimSuffix(desktop.location(), "#wechat_redirect"); got != p.bridge+"/?a=1&b=2" {
@@ -51,14 +53,14 @@ func TestWebsiteLoginInTwoWindows(t *testing.T) {
 
 // Whoever refuses on the phone is told so on the desktop, by WeChat or by us.
 func TestWebsiteRefusalInTwoWindows(t *testing.T) {
-	browser := startBrowser(t, nil)
+	browser := testenv.Chromium(t)
 	p := startDev(t, nil)
 	desktop, phone := openDesktop(t, browser, p), openTab(t, browser, p, true)
 	phone.hold("bob")
 	refuse := func() {
 		desktop.visit("/login/website?return_to=/%3Fa%3D1", "#qrconnect")
 		phone.visit(desktop.text("#says"), "#deny")
-		phone.run("refuse", chromedp.Click(chromedp.CSS("#deny")))
+		phone.run("refuse", testenv.Click("#deny"))
 	}
 	refuse() // documented: nothing comes back
 	desktop.run("WeChat's own word", chromedp.WaitVisible(chromedp.CSS("#refused")))
@@ -71,7 +73,7 @@ func TestWebsiteRefusalInTwoWindows(t *testing.T) {
 	desktop.screenshot("refused")
 	desktop.tap("#login", "#qrconnect")
 	phone.visit(desktop.text("#says"), "#allow")
-	phone.run("confirm", chromedp.Click(chromedp.CSS("#allow")))
+	phone.run("confirm", testenv.Click("#allow"))
 	desktop.run("wait for the login", chromedp.WaitVisible(chromedp.CSS("#logout")))
 	if got := strings.TrimSuffix(desktop.location(), "#wechat_redirect"); got != p.bridge+"/?a=1" {
 		t.Errorf("the desktop is at %s", got)

@@ -12,12 +12,13 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
 // A real browser goes the ways of WeCom's members, and of people who are none.
 func TestWeComBrowser(t *testing.T) {
-	browser := startBrowser(t, nil)
+	browser := testenv.Chromium(t)
 	for name, way := range map[string]func(*testing.T, *tab){
 		"a member inside WeCom sees no page":  memberInWeCom,
 		"a member on a PC scans a code":       memberOnAPC,
@@ -116,7 +117,7 @@ func turnedAway(t *testing.T, tb *tab, person, chinese, english string) {
 	}
 	// Somebody else takes the phone and tries again.
 	tb.hold("wei")
-	tb.run("try again", chromedp.Click(chromedp.CSS("#login")))
+	tb.run("try again", testenv.Click("#login"))
 	tb.run("wait", chromedp.WaitVisible(chromedp.CSS("pre")))
 	if at := strings.TrimSuffix(tb.location(), "#wechat_redirect"); at != tb.product.bridge+"/me" {
 		t.Errorf("the second try ends at %s", at)

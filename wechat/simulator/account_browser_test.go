@@ -10,12 +10,13 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
 // TestAccountInABrowser: what somebody does in the account's chat reaches the account's server, and its answers are shown.
 func TestAccountInABrowser(t *testing.T) {
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	w, in := newInbox(t, simulator.ModeAES, func(c *simulator.Config) { c.BridgeURL = c.PublicURL })
 	in.answers(func(rw http.ResponseWriter, r *http.Request, body string) {
 		m := in.open(t, letter{query: r.URL.Query(), body: body})
@@ -71,7 +72,7 @@ func TestAccountInABrowser(t *testing.T) {
 // TestAccountsInABrowser: with several official accounts the phone page has the menu and the chat of the one that was chosen, also
 // after a scan of another one's code, and its links name it to the bridge.
 func TestAccountsInABrowser(t *testing.T) {
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	const club = "wxd07c81f26ab3945e"
 	w := newWorld(t, func(c *simulator.Config) {
 		c.BridgeURL = "http://127.0.0.1:9"

@@ -2,16 +2,14 @@ package simulator_test
 
 import (
 	"context"
-	"os"
-	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"wxbridge/wechat/simulator"
-
 	"github.com/chromedp/chromedp"
+
+	"wxbridge/internal/testenv"
+	"wxbridge/wechat/simulator"
 )
 
 // step is one action of a browser script.
@@ -48,10 +46,10 @@ func TestInARealBrowser(t *testing.T) {
 		w, s := browserWorld(t)
 		browser(t, s, "",
 			chromedp.Navigate(s.URL+"/start?scope=snsapi_userinfo"),
-			chromedp.Click(chromedp.CSS(`[data-person="bob"]`)),
+			testenv.Click(`[data-person="bob"]`),
 			chromedp.WaitVisible(chromedp.CSS("#allow")),
 			chromedp.WaitNotVisible(chromedp.CSS("#fragment-warning")),
-			chromedp.Click(chromedp.CSS("#allow")),
+			testenv.Click("#allow"),
 		)
 		seen := s.visits()
 		if len(seen) != 1 || seen[0].cookie != "started" {
@@ -70,8 +68,8 @@ func TestInARealBrowser(t *testing.T) {
 		browser(t, s, "bob",
 			chromedp.Navigate(s.URL+"/start?scope=snsapi_userinfo"),
 			chromedp.WaitVisible(chromedp.CSS("#snapshot-bar")),
-			chromedp.Click(chromedp.CSS("#full-service")),
-			chromedp.Click(chromedp.CSS("#allow")),
+			testenv.Click("#full-service"),
+			testenv.Click("#allow"),
 		)
 		seen := s.visits()
 		if n := len(seen); n < 2 || seen[0].cookie != "" || seen[n-1].cookie != "started" {
@@ -96,27 +94,7 @@ func browserWorld(t *testing.T) (*world, *loginSite) {
 
 // chromium returns a function that runs actions in a fresh browser profile until it has landed on the site.
 func chromium(t *testing.T) func(t *testing.T, s *loginSite, person string, actions ...step) {
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil && path == "" {
-			path = found
-		}
-	}
-	if path == "" {
-		if required := os.Getenv("WXBRIDGE_TEST_REQUIRE"); required == "all" || slices.Contains(strings.Split(required, ","), "chromium") {
-			t.Fatal("chromium is required but not installed")
-		}
-		t.Skip("chromium is not installed: the simulator's pages are not tried in a real browser")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.WindowSize(390, 844))
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	main, stopMain := chromedp.NewContext(allocator)
-	t.Cleanup(stopMain)
-	if err := chromedp.Do(main); err != nil {
-		t.Fatalf("start chromium: %v", err)
-	}
+	main := testenv.Chromium(t, chromedp.WindowSize(390, 844))
 	return func(t *testing.T, s *loginSite, person string, actions ...step) {
 		ctx, cancel := chromedp.NewContext(main, chromedp.WithNewBrowserContext())
 		defer cancel()
@@ -126,7 +104,7 @@ func chromium(t *testing.T) func(t *testing.T, s *loginSite, person string, acti
 			sim := s.authorize[:strings.Index(s.authorize, "/connect/")]
 			actions = append([]step{
 				chromedp.Navigate(sim + "/_simulator/clock"),
-				chromedp.Evaluate[chromedp.Void](`document.cookie = "simulator_person=` + person + `; path=/"`),
+				chromedp.Evaluate[chromedp.Void](`document.cookie = "simulator_person=` + person + `; path=/"; document.cookie`),
 			}, actions...)
 		}
 		actions = append(actions, chromedp.WaitVisible(chromedp.CSS("#landed")))

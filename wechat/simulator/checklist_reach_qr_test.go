@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
@@ -194,14 +195,12 @@ func TestChecklist20_ShowQRCode(t *testing.T) {
 // readQR decodes a picture with zbarimg.
 func readQR(t *testing.T, picture string) string {
 	t.Helper()
-	if _, err := exec.LookPath("zbarimg"); err != nil {
-		skipOrFail(t, "zbarimg", "the picture of a QR code is not read back")
-	}
+	zbarimg := testenv.Program(t, "zbarimg")
 	file := filepath.Join(t.TempDir(), "qr.jpg")
 	if err := os.WriteFile(file, []byte(picture), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text, err := exec.Command("zbarimg", "--quiet", "--raw", file).Output()
+	text, err := exec.Command(zbarimg, "--quiet", "--raw", file).Output()
 	if err != nil {
 		t.Fatalf("zbarimg: %v", err)
 	}

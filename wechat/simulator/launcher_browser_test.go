@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +12,8 @@ import (
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"wxbridge/internal/testenv"
 )
 
 // The example's own files are read from disk: this package imports nothing of the repository.
@@ -21,7 +22,7 @@ const exampleProgram = "../../examples/miniprogram"
 func TestLauncherInABrowser(t *testing.T) {
 	w, _ := newLauncher(t, os.DirFS(exampleProgram))
 	home := atLocalhost(w.url)
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 
 	t.Run("the menu opens the login for the person chosen", func(t *testing.T) {
 		p := openPhone(t, browser, atLocalhost(w.url)+"/?lang=en")
@@ -52,7 +53,7 @@ func TestLauncherInABrowser(t *testing.T) {
 
 	t.Run("a link does not count as the menu", func(t *testing.T) {
 		p := openPhone(t, browser, home)
-		p.run(p.eval("", `document.cookie = 'simulator_entry=menu; path=/'`))
+		p.run(p.eval("", `(document.cookie = 'simulator_entry=menu; path=/', document.cookie)`))
 		p.run(
 			click(`#tab-links`),
 			filled(`#link`, "/login?scope=userinfo&return_to=/a%3Fb"),
@@ -93,7 +94,7 @@ func TestLauncherInABrowser(t *testing.T) {
 
 func TestMiniProgramInABrowser(t *testing.T) {
 	w, b := newLauncher(t, os.DirFS(exampleProgram))
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	openid, _ := w.account("bob", w.mini.AppID)
 	storageKey := "wx:" + w.mini.AppID + ":bob:wxbridge.session"
 
@@ -188,7 +189,7 @@ func TestMiniProgramInABrowser(t *testing.T) {
 // A program of every kind of markup and call that the launcher knows, written for this test.
 func TestMiniProgramRuntime(t *testing.T) {
 	w, _ := newLauncher(t, os.DirFS("testdata/program"))
-	p := openPhone(t, startChromium(t), atLocalhost(w.url)+"/?lang=zh-CN#miniprogram")
+	p := openPhone(t, testenv.Chromium(t), atLocalhost(w.url)+"/?lang=zh-CN#miniprogram")
 	p.run(click(`[data-person="bob"]`), visible(`#done`), p.text("results", `#results`))
 	for line := range strings.Lines(p.kept["results"]) {
 		if !strings.HasPrefix(line, "ok ") {
@@ -319,8 +320,12 @@ func (p *phone) eventually(expression, want string) {
 	defer cancel()
 	got := ""
 	for ctx.Err() == nil {
-		if got, _ = chromedp.Run(ctx, chromedp.Evaluate[string](`String(`+expression+`)`)); got == want {
+		now, err := chromedp.Run(ctx, chromedp.Evaluate[string](`String(`+expression+`)`))
+		if err == nil && now == want {
 			return
+		}
+		if err == nil {
+			got = now
 		}
 	}
 	p.t.Fatalf("%s is %q, want %q\n%s", expression, got, want, p.now())
@@ -353,7 +358,7 @@ func (p *phone) cookiesAt(address string) string {
 // atLocalhost is the simulator's other name: its cookies are then not the bridge's.
 func atLocalhost(address string) string { return strings.Replace(address, "127.0.0.1", "localhost", 1) }
 
-func click(selector string) step   { return chromedp.Click(chromedp.CSS(selector)) }
+func click(selector string) step   { return testenv.Click(selector) }
 func visible(selector string) step { return chromedp.WaitVisible(chromedp.CSS(selector)) }
 func ready(selector string) step   { return chromedp.WaitReady(chromedp.CSS(selector)) }
 
@@ -366,27 +371,4 @@ func filled(selector, text string) step {
 func quoted(s string) string {
 	raw, _ := json.Marshal(s)
 	return string(raw)
-}
-
-// startChromium starts a browser that opens phones, or skips the test where there is none.
-func startChromium(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		skipOrFail(t, "chromium", "the launcher is not tried in a real browser")
-	}
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox,
-		chromedp.NoFirstRun, chromedp.UserDataDir(t.TempDir())}
-	for _, flag := range []string{"disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update",
-		"disable-sync", "disable-dev-shm-usage", "disable-default-apps"} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	browser, stopBrowser := chromedp.NewContext(allocator)
-	t.Cleanup(stopBrowser)
-	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatalf("start chromium: %v", err)
-	}
-	return browser
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
@@ -486,10 +487,7 @@ func TestWXRequest(t *testing.T) {
 
 // The reader of WXML is a plain module: testdata/wxml_test.mjs asks it for trees under Node.
 func TestWXML(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		skipOrFail(t, "node", "the reader of WXML is not tested")
-	}
+	node := testenv.Program(t, "node")
 	dir := t.TempDir()
 	for from, to := range map[string]string{"launcher/wxml.js": "wxml.mjs", "testdata/wxml_test.mjs": "wxml_test.mjs"} {
 		source, err := os.ReadFile(from)
@@ -504,14 +502,4 @@ func TestWXML(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "all trees as expected") {
 		t.Errorf("%v\n%s", err, out)
 	}
-}
-
-// skipOrFail skips what needs an absent program, and fails where WXBRIDGE_TEST_REQUIRE asks for it.
-func skipOrFail(t *testing.T, program, lost string) {
-	t.Helper()
-	required := os.Getenv("WXBRIDGE_TEST_REQUIRE")
-	if required == "all" || slices.Contains(strings.Split(required, ","), program) {
-		t.Fatalf("%s is required (WXBRIDGE_TEST_REQUIRE=%s) but not installed", program, required)
-	}
-	t.Skipf("%s is not installed: %s", program, lost)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
@@ -75,7 +76,7 @@ func configure(w *world, ticket, address string) string {
 
 func TestChecklist26_InABrowser(t *testing.T) {
 	site, w := newH5(t)
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	ticket := fmt.Sprint(w.ticket()["ticket"])
 	outcome := func(p *phone, want ...string) {
 		t.Helper()
@@ -150,7 +151,7 @@ func agentOf(t *testing.T, name string) string {
 
 func TestChecklist24_InABrowser(t *testing.T) {
 	site, w := newH5(t)
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	link := func(redirect string) string {
 		return atLocalhost(w.url) + strings.Replace(w.qrconnect(), url.QueryEscape(simulatedSite), url.QueryEscape(redirect), 1)
 	}
@@ -203,7 +204,7 @@ func TestChecklist24_InABrowser(t *testing.T) {
 const simulatedSite = site
 
 func TestTheLauncherScansAndShowsThePushedMenu(t *testing.T) {
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	w, in := newInbox(t, simulator.ModePlain, func(c *simulator.Config) { c.BridgeURL = c.PublicURL })
 	in.answers(func(rw http.ResponseWriter, r *http.Request, body string) {
 		m := parseMessage(t, body)
@@ -267,7 +268,7 @@ func TestTheLauncherScansAndShowsThePushedMenu(t *testing.T) {
 
 func TestTheLauncherIsOtherBrowsersToo(t *testing.T) {
 	site, w := newH5(t)
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	home := atLocalhost(w.url) + "/?lang=en"
 	p := openPhone(t, browser, home)
 	for _, kind := range []string{"desktop", "webview", "wecom", "wechat"} {
@@ -308,7 +309,7 @@ func TestTheChatIsInWeChatWhateverBrowserLinksOpenIn(t *testing.T) {
 			"<Content><![CDATA[<a href=\"%s/login\">here</a>]]></Content></xml>", m["FromUserName"], m["ToUserName"], srv.URL)
 	})
 	home := atLocalhost(w.url) + "/?lang=en"
-	p := openPhone(t, startChromium(t), home)
+	p := openPhone(t, testenv.Chromium(t), home)
 	p.run(click(`[data-person="alice"]`), p.eval("", `(() => { const s = document.getElementById('browser'); s.value = 'desktop'; s.dispatchEvent(new Event('change')) })()`))
 	for range 2 {
 		p.run(click(`#tab-links`), click(`#link-login`), ready(`body[data-loaded]`))
@@ -326,12 +327,12 @@ func TestTheChatIsInWeChatWhateverBrowserLinksOpenIn(t *testing.T) {
 
 func TestChecklist23_InABrowser(t *testing.T) {
 	_, w := newH5(t)
-	p := openPhone(t, startChromium(t), atLocalhost(w.url)+"/?lang=en#miniprogram")
+	p := openPhone(t, testenv.Chromium(t), atLocalhost(w.url)+"/?lang=en#miniprogram")
 	log := func(want string) {
 		t.Helper()
 		p.eventually(`document.querySelector('page:not([hidden]) #log').textContent`, want)
 	}
-	p.run(click(`[data-person="bob"]`), visible(`#to-form`), click(`#to-form`), visible(`#form-page`))
+	p.run(click(`[data-person="bob"]`), visible(`#done`), click(`#to-form`), visible(`#form-page`))
 	p.eventually(`document.getElementById('form-page').textContent`, `{"a":"1","b":"%26"} 1 1`)
 	p.eventually(`document.getElementById('bar-title').textContent + getComputedStyle(document.getElementById('form-page')).color`, "form titlergb(4, 5, 6)")
 
@@ -375,7 +376,7 @@ func TestChecklist23_InABrowser(t *testing.T) {
 		p.eventually(`document.getElementById('bar-back').hidden`, "true")
 	})
 	t.Run("somebody who refuses", func(t *testing.T) {
-		p.run(click(`[data-person="nora"]`), click(`#to-form`), click(`#phone`))
+		p.run(click(`[data-person="nora"]`), visible(`#done`), click(`#to-form`), click(`#phone`))
 		log(`getphonenumber ["getPhoneNumber:fail user deny",0]`)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
@@ -36,7 +37,7 @@ func startSDK(t *testing.T, script string, packages []string, app simulator.App,
 	modules := os.Getenv("WXBRIDGE_TEST_NODE_MODULES")
 	for _, name := range packages {
 		if _, statErr := os.Stat(filepath.Join(modules, name)); err != nil || modules == "" || statErr != nil {
-			skipOrFail(t, "node", "no folder with the npm packages "+strings.Join(packages, ", ")+" is named by WXBRIDGE_TEST_NODE_MODULES")
+			testenv.Missing(t, "node", "a folder with the npm packages "+strings.Join(packages, ", ")+" named by WXBRIDGE_TEST_NODE_MODULES")
 		}
 	}
 	settings := map[string]string{"appid": app.AppID, "secret": app.Secret, "token": app.Token, "aesKey": app.EncodingAESKey, "folder": t.TempDir()}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
@@ -74,7 +75,7 @@ func debiansPython(t *testing.T) string {
 			return python
 		}
 	}
-	skipOrFail(t, "python3-social-auth-core", "there is no python3 that can import social_core")
+	testenv.Missing(t, "python3-social-auth-core", "a python3 that can import social_core")
 	return ""
 }
 

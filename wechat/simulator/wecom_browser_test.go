@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"wxbridge/internal/testenv"
 	"wxbridge/wechat/simulator"
 )
 
@@ -38,7 +39,7 @@ func portal(t *testing.T) (*office, *httptest.Server, func(script string)) {
 }
 
 func TestWeComInABrowser(t *testing.T) {
-	browser := startChromium(t)
+	browser := testenv.Chromium(t)
 	back := func(p *phone) url.Values {
 		p.run(p.text("query", "#query"))
 		raw, _ := url.QueryUnescape(p.kept["query"])

@@ -6,8 +6,11 @@ const BROWSER = 'simulator_browser';
 const CHOICE = 'links-open-in'; // of this window, which keeps it when a page was opened in another browser than that
 const HOPPED = 'simulator_hopped'; // the other host name was told of a browser that is not WeChat's
 
+// setCookie returns when the browser has the cookie. A browser may take it in behind the script's back, so that a page which is
+// opened right after would be asked for without it; whoever reads the cookies waits for that.
 export function setCookie(name, value, attributes = '') {
   document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; SameSite=Lax${attributes}`;
+  return document.cookie;
 }
 
 const forget = (name) => setCookie(name, '', '; Max-Age=0');
