@@ -320,7 +320,7 @@ func TestAReplierThatFailsCostsNothing(t *testing.T) {
 			person := "who-says-" + row.says
 			began := time.Now()
 			report := p.push(t, person, text(row.says))
-			if took := time.Since(began); took > 4900*time.Millisecond || !report.Delivered || len(report.Attempts) != 1 || report.Shown != row.shown {
+			if took := time.Since(began); took > within(4900*time.Millisecond) || !report.Delivered || len(report.Attempts) != 1 || report.Shown != row.shown {
 				t.Errorf("after %v: %+v", took, report)
 			}
 			count := func() (n int) {
