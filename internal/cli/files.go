@@ -8,6 +8,7 @@ import (
 	"wxbridge/handlers"
 	"wxbridge/internal/clients"
 	"wxbridge/internal/config"
+	"wxbridge/internal/listfile"
 	"wxbridge/internal/webhooks"
 )
 
@@ -59,17 +60,11 @@ func loadClients(path string) (*clients.Registry, config.Faults) {
 		return nil, config.Faults{in.fault(0, "cannot be read: "+err.Error())}
 	}
 	registry, err := clients.Parse(text)
-	var faults config.Faults
-	if found, ok := errors.AsType[clients.Faults](err); ok {
-		for _, f := range found {
-			faults = append(faults, in.fault(f.Line, f.Problem))
-		}
-	}
-	return registry, faults
+	return registry, in.faults(err)
 }
 
 // loadWebhooks reads the file of endpoints; without one there are none. Paths in it are relative to it.
-func loadWebhooks(path string, apps map[string][]string) (endpoints []webhooks.Endpoint, secretFiles []string, faults config.Faults) {
+func loadWebhooks(path string, apps map[string][]string) ([]webhooks.Endpoint, []string, config.Faults) {
 	if path == "" {
 		return nil, nil, nil
 	}
@@ -79,16 +74,11 @@ func loadWebhooks(path string, apps map[string][]string) (endpoints []webhooks.E
 		return nil, nil, config.Faults{in.fault(0, "cannot be read: "+err.Error())}
 	}
 	known := webhooks.Known{Events: handlers.EventTypes(), Answered: handlers.AnsweredEvents(), Apps: apps}
-	endpoints, secretFiles, err = webhooks.Parse(text, known, func(name string) ([]byte, error) { return readFile(in.beside(name)) })
-	if found, ok := errors.AsType[webhooks.Faults](err); ok {
-		for _, f := range found {
-			faults = append(faults, in.fault(f.Line, f.Problem))
-		}
-	}
+	endpoints, secretFiles, err := webhooks.Parse(text, known, func(name string) ([]byte, error) { return readFile(in.beside(name)) })
 	for i, name := range secretFiles {
 		secretFiles[i] = in.beside(name)
 	}
-	return endpoints, secretFiles, faults
+	return endpoints, secretFiles, in.faults(err)
 }
 
 // configFile is a file that a variable names.
@@ -101,6 +91,15 @@ func (c configFile) fault(line int, problem string) config.Fault {
 		where = fmt.Sprintf("%s line %d", c.path, line)
 	}
 	return config.Fault{Variable: config.Prefix + c.variable, Problem: where + ": " + problem, Example: c.example}
+}
+
+// faults tells what listfile found wrong with it.
+func (c configFile) faults(err error) (faults config.Faults) {
+	found, _ := errors.AsType[listfile.Faults](err)
+	for _, f := range found {
+		faults = append(faults, c.fault(f.Line, f.Problem))
+	}
+	return faults
 }
 
 // beside is where a path that stands in the file leads.

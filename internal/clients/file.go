@@ -7,25 +7,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"wxbridge/internal/listfile"
 )
-
-// Fault is one thing wrong with a file. It never quotes a value, which might be a secret in the wrong place.
-type Fault struct {
-	Line    int // 0 if it is about the whole file
-	Problem string
-}
-
-// Faults is everything wrong with a file.
-type Faults []Fault
-
-// Error implements error: one line a fault.
-func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, fault := range f {
-		lines[i] = fmt.Sprintf("line %d: %s", fault.Line, fault.Problem)
-	}
-	return strings.Join(lines, "\n")
-}
 
 // Parse reads a clients file: YAML with one list, unknown fields refused.
 //
@@ -34,58 +18,58 @@ func (f Faults) Error() string {
 //	    secret_sha256: 1f6b…          # SHA-256 of the secret, hexadecimal
 //	    may: [introspect, revoke]
 //
-// The error is of type [Faults].
+// The error is of type [listfile.Faults].
 func Parse(text []byte) (*Registry, error) {
-	p := fileParser{reader: reader{list: "clients", thing: "client", fields: []string{"id", "secret_sha256", "may"}},
+	p := fileParser{Reader: listfile.Reader{List: "clients", Thing: "client", Fields: []string{"id", "secret_sha256", "may"}},
 		registry: Registry{byID: map[string]registered{}}, ids: map[string]int{}, hashes: map[[sha256.Size]byte]int{}}
-	for _, i := range p.items(text) {
-		p.add(i)
+	for _, e := range p.Entries(text) {
+		p.add(e)
 	}
-	if len(p.faults) > 0 {
-		return nil, p.sorted()
+	if faults := p.Faults(); len(faults) > 0 {
+		return nil, faults
 	}
 	return &p.registry, nil
 }
 
 // fileParser checks one entry after another.
 type fileParser struct {
-	reader
+	listfile.Reader
 	registry Registry
 	ids      map[string]int            // the line that a client with the id begins on
 	hashes   map[[sha256.Size]byte]int // that of a client with the secret
 }
 
-func (p *fileParser) add(i item) {
-	id, hash, may := p.id(i), p.hash(i), p.may(i)
+func (p *fileParser) add(e listfile.Entry) {
+	id, hash, may := p.id(e), p.hash(e), p.may(e)
 	p.registry.byID[id] = registered{Client: Client{ID: id, may: may}, hash: hash}
 }
 
 var clientID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-func (p *fileParser) id(i item) string {
-	id, ok := p.text(i, "id")
+func (p *fileParser) id(e listfile.Entry) string {
+	id, ok := p.Text(e, "id")
 	first, taken := p.ids[id]
 	switch {
-	case !i.given("id"):
-		p.fault(i.line, "id is missing; it is what the service calls itself, such as orders")
+	case !e.Given("id"):
+		p.Fault(e.Line, "id is missing; it is what the service calls itself, such as orders")
 	case !ok:
 	case !clientID.MatchString(id):
-		p.fault(i.lineOf("id"), "id is not 1 to 64 letters, digits, dots, dashes and underscores")
+		p.Fault(e.LineOf("id"), "id is not 1 to 64 letters, digits, dots, dashes and underscores")
 	case taken:
-		p.fault(i.lineOf("id"), "id is already that of the client on line %d", first)
+		p.Fault(e.LineOf("id"), "id is already that of the client on line %d", first)
 	default:
-		p.ids[id] = i.line
+		p.ids[id] = e.Line
 	}
 	return id
 }
 
 const makeHash = "printf %s \"$secret\" | sha256sum"
 
-func (p *fileParser) hash(i item) (hash [sha256.Size]byte) {
-	text, ok := p.text(i, "secret_sha256")
+func (p *fileParser) hash(e listfile.Entry) (hash [sha256.Size]byte) {
+	text, ok := p.Text(e, "secret_sha256")
 	if !ok {
-		if !i.given("secret_sha256") {
-			p.fault(i.line, "secret_sha256 is missing; it is the SHA-256 of the client's secret: %s", makeHash)
+		if !e.Given("secret_sha256") {
+			p.Fault(e.Line, "secret_sha256 is missing; it is the SHA-256 of the client's secret: %s", makeHash)
 		}
 		return hash
 	}
@@ -99,11 +83,11 @@ func (p *fileParser) hash(i item) (hash [sha256.Size]byte) {
 		case taken:
 			problem = fmt.Sprintf("is that of the client on line %d; each client has a secret of its own", first)
 		default:
-			p.hashes[hash] = i.line
+			p.hashes[hash] = e.Line
 		}
 	}
 	if problem != "" {
-		p.fault(i.lineOf("secret_sha256"), "secret_sha256 %s", problem)
+		p.Fault(e.LineOf("secret_sha256"), "secret_sha256 %s", problem)
 	}
 	return hash
 }
@@ -131,18 +115,18 @@ func hashProblem(text string) string {
 	return "is no SHA-256, but maybe the secret itself, which does not belong here; it is " + wantedHash
 }
 
-func (p *fileParser) may(i item) (may []Permission) {
-	entries, ok := p.texts(i, "may", "[introspect, revoke]")
-	if len(entries) == 0 && (ok || !i.given("may")) {
-		p.fault(i.lineOf("may"), "may is missing or empty; it lists what the client may do: %s", permissionList())
+func (p *fileParser) may(e listfile.Entry) (may []Permission) {
+	entries, ok := p.Texts(e, "may", "[introspect, revoke]")
+	if len(entries) == 0 && (ok || !e.Given("may")) {
+		p.Fault(e.LineOf("may"), "may is missing or empty; it lists what the client may do: %s", permissionList())
 	}
 	for _, entry := range entries {
-		permission := Permission(entry.text)
+		permission := Permission(entry.Text)
 		switch {
 		case !slices.Contains(permissions(), permission):
-			p.fault(entry.line, "entry %d of may is none of %s", entry.n, permissionList())
+			p.Fault(entry.Line, "entry %d of may is none of %s", entry.N, permissionList())
 		case slices.Contains(may, permission):
-			p.fault(entry.line, "entry %d of may is there twice", entry.n)
+			p.Fault(entry.Line, "entry %d of may is there twice", entry.N)
 		}
 		may = append(may, permission)
 	}

@@ -1,16 +1,13 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"wxbridge/internal/listfile"
 )
 
 // appsFile reads the apps of APPS_FILE, YAML with one list named apps (examples/apps.yaml). Its faults name file and line
@@ -25,12 +22,13 @@ func (l *loader) appsFile(path string, others []NamedApp, readFile func(string) 
 		l.fault("APPS_FILE", "names a file that cannot be read ("+reason(err)+")")
 		return nil, nil
 	}
-	r := &appsReader{loader: l, path: path, readFile: readFile, files: []string{path}, aliases: map[string]string{}, appIDs: map[string]string{}}
+	r := &appsReader{Reader: listfile.Reader{List: "apps", Thing: "app", Fields: appFields},
+		loader: l, path: path, readFile: readFile, files: []string{path}, aliases: map[string]string{}, appIDs: map[string]string{}}
 	for _, a := range others {
 		r.aliases[a.Alias], r.appIDs[a.unique()] = "of an app that variables configure", "of an app that variables configure"
 	}
-	for _, entry := range r.entries(text) {
-		apps = append(apps, r.app(entry))
+	for _, e := range r.Entries(text) {
+		apps = append(apps, r.app(r.entry(e)))
 	}
 	r.report()
 	return apps, r.files
@@ -42,210 +40,49 @@ var appFields = []string{"alias", "provider", "appid", "secret", "secret_file", 
 
 // appsReader reads one file.
 type appsReader struct {
+	listfile.Reader
 	loader   *loader
 	path     string
 	readFile func(string) ([]byte, error)
 	files    []string
 
 	aliases, appIDs map[string]string // where each was met first
-	faults          []lineFault
-}
-
-type lineFault struct {
-	line    int // 0: the whole file
-	problem string
 }
 
 // appEntry is one app of the list.
 type appEntry struct {
-	line   int
-	fields map[string]appField
+	listfile.Entry
+	texts  map[string]string
+	faulty map[string]bool // a fault was noted; one will do
 }
 
-type appField struct {
-	text   string
-	line   int
-	faulty bool // a fault was noted; one will do
-}
-
-func (r *appsReader) fault(line int, problem string) {
-	r.faults = append(r.faults, lineFault{line, problem})
+// entry reads the fields, all of which are texts.
+func (r *appsReader) entry(e listfile.Entry) appEntry {
+	read := appEntry{Entry: e, texts: map[string]string{}, faulty: map[string]bool{}}
+	for _, name := range appFields {
+		text, ok := r.Text(e, name)
+		read.texts[name], read.faulty[name] = text, e.Given(name) && !ok
+	}
+	return read
 }
 
 // field notes a problem of a field, unless it has one already; of a field that is not there on the app's first line.
 func (r *appsReader) field(e appEntry, name, problem string) {
-	f, given := e.fields[name]
-	switch {
-	case f.faulty:
-		return
-	case given:
-		f.faulty = true
-		e.fields[name] = f
-		r.fault(f.line, name+" "+problem)
-	default:
-		r.fault(e.line, name+" "+problem)
+	if !e.faulty[name] {
+		r.Fault(e.LineOf(name), "%s %s", name, problem)
 	}
+	e.faulty[name] = e.Given(name)
 }
 
-// report gives the faults to the loader, from the first line to the last.
+// report gives the faults to the loader.
 func (r *appsReader) report() {
-	slices.SortStableFunc(r.faults, func(a, b lineFault) int { return a.line - b.line })
-	for _, f := range r.faults {
+	for _, f := range r.Faults() {
 		where := r.path
-		if f.line > 0 {
-			where = fmt.Sprintf("%s line %d", r.path, f.line)
+		if f.Line > 0 {
+			where = fmt.Sprintf("%s line %d", r.path, f.Line)
 		}
-		r.loader.faults = append(r.loader.faults, Fault{Variable: Prefix + "APPS_FILE", Problem: printable(where) + ": " + f.problem, Example: "examples/apps.yaml"})
+		r.loader.faults = append(r.loader.faults, Fault{Variable: Prefix + "APPS_FILE", Problem: printable(where) + ": " + f.Problem, Example: "examples/apps.yaml"})
 	}
-}
-
-// entries takes the YAML apart. It is walked by hand so that one fault does not hide the others.
-func (r *appsReader) entries(text []byte) []appEntry {
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		line, reason := 0, ""
-		if at, ok := errors.AsType[yaml.Error](err); ok {
-			if t := at.GetToken(); t != nil && t.Position != nil {
-				line = t.Position.Line
-			}
-			reason, _, _ = strings.Cut(at.GetMessage(), `"`) // what stands in quotes is the file's
-			reason = ": " + strings.TrimSpace(reason)
-		}
-		r.fault(line, "is not YAML"+reason)
-		return nil
-	}
-	if len(file.Docs) > 1 {
-		r.fault(lineOf(file.Docs[1].Body), "a second document begins; there is one")
-		return nil
-	}
-	var list *ast.SequenceNode
-	if len(file.Docs) == 1 && file.Docs[0].Body != nil {
-		list = r.list(file.Docs[0].Body)
-	}
-	if list == nil || len(list.Values) == 0 {
-		if len(r.faults) == 0 {
-			r.fault(0, "has no app in a list named apps")
-		}
-		return nil
-	}
-	var entries []appEntry
-	for _, item := range list.Values {
-		if entry, ok := r.entry(item); ok {
-			entries = append(entries, entry)
-		}
-	}
-	return entries
-}
-
-// list finds the list named apps.
-func (r *appsReader) list(body ast.Node) *ast.SequenceNode {
-	members, ok := membersOf(body)
-	if !ok {
-		if _, empty := body.(*ast.NullNode); !empty {
-			r.fault(lineOf(body), "is not a list named apps")
-		}
-		return nil
-	}
-	var list *ast.SequenceNode
-	for i, m := range members {
-		values, isList := m.Value.(*ast.SequenceNode)
-		_, isNull := m.Value.(*ast.NullNode)
-		switch {
-		case keyOf(m) != "apps":
-			r.fault(lineOf(m.Key), "there is "+shownField(keyOf(m))+" beside the list named apps")
-		case slices.ContainsFunc(members[:i], func(o *ast.MappingValueNode) bool { return keyOf(o) == "apps" }):
-			r.fault(lineOf(m.Key), "the list named apps is repeated")
-		case !isList && !isNull:
-			r.fault(lineOf(m.Key), "apps is not a list")
-		default:
-			list = values
-		}
-	}
-	return list
-}
-
-// entry reads one app's fields.
-func (r *appsReader) entry(item ast.Node) (appEntry, bool) {
-	members, ok := membersOf(item)
-	if !ok {
-		r.fault(lineOf(item), "an app is a set of fields: "+strings.Join(appFields, ", "))
-		return appEntry{}, false
-	}
-	e := appEntry{line: lineOf(item), fields: map[string]appField{}}
-	if len(members) > 0 {
-		e.line = lineOf(members[0].Key)
-	}
-	for _, m := range members {
-		name, line := keyOf(m), lineOf(m.Key)
-		_, repeated := e.fields[name]
-		switch {
-		case !slices.Contains(appFields, name):
-			r.fault(line, "there is "+shownField(name)+", which no app has; it has "+strings.Join(appFields, ", "))
-			continue
-		case repeated:
-			r.fault(line, name+" is repeated")
-			continue
-		}
-		text, isText := scalar(m.Value)
-		e.fields[name] = appField{text: text, line: line}
-		if !isText {
-			r.field(e, name, "is not one text")
-		}
-	}
-	return e, true
-}
-
-// plainField is what a field is called, rightly or nearly; anything longer or odder might be a secret.
-var plainField = regexp.MustCompile(`^[A-Za-z_-]{1,24}$`)
-
-func shownField(name string) string {
-	if !plainField.MatchString(name) {
-		return "a field"
-	}
-	return "a field " + name
-}
-
-func lineOf(node ast.Node) int {
-	if node == nil {
-		return 0
-	}
-	if t := node.GetToken(); t != nil && t.Position != nil {
-		return t.Position.Line
-	}
-	return 0
-}
-
-func keyOf(m *ast.MappingValueNode) string {
-	if t := m.Key.GetToken(); t != nil {
-		return t.Value
-	}
-	return ""
-}
-
-// membersOf gives the members of a mapping, which the parser may leave unwrapped if there is only one.
-func membersOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}, true
-	}
-	return nil, false
-}
-
-// scalar is the text of a value as it was written: a secret may look like a number.
-func scalar(node ast.Node) (string, bool) {
-	switch n := node.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.NullNode:
-		return "", true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return node.GetToken().Value, true
-	}
-	return "", false
 }
 
 var (
@@ -255,22 +92,22 @@ var (
 
 // app checks one app and notes every fault of it.
 func (r *appsReader) app(e appEntry) NamedApp {
-	a := NamedApp{Alias: e.fields["alias"].text, Provider: e.fields["provider"].text, OpenAccount: DefaultApp}
-	a.ID = e.fields["appid"].text
-	a.AgentID, _ = agentNumber(e.fields["agent_id"].text)
+	a := NamedApp{Alias: e.texts["alias"], Provider: e.texts["provider"], OpenAccount: DefaultApp}
+	a.ID = e.texts["appid"]
+	a.AgentID, _ = agentNumber(e.texts["agent_id"])
 	r.checkNames(e, a)
 	a.Secret = r.secret(e, "secret")
-	if !e.given("secret") && !e.given("secret_file") {
-		r.fault(e.line, "secret and secret_file are missing; one of them gives the AppSecret, and "+shownOnce)
+	if !e.Given("secret") && !e.Given("secret_file") {
+		r.Fault(e.Line, "secret and secret_file are missing; one of them gives the AppSecret, and "+shownOnce)
 	} else if problem := appSecretProblem(a.Secret.Reveal()); problem != "" {
 		r.field(e, e.source("secret"), problem)
 	}
-	if e.given("open_account") {
-		if a.OpenAccount = e.fields["open_account"].text; !openAccountShape.MatchString(a.OpenAccount) {
+	if e.Given("open_account") {
+		if a.OpenAccount = e.texts["open_account"]; !openAccountShape.MatchString(a.OpenAccount) {
 			r.field(e, "open_account", "is not 1 to 64 letters, digits, dots, dashes and underscores")
 		}
 	}
-	switch e.fields["token_api"].text {
+	switch e.texts["token_api"] {
 	case "", "stable":
 	case "plain":
 		a.RotatingToken = true
@@ -286,7 +123,7 @@ func (r *appsReader) app(e appEntry) NamedApp {
 
 // checkNames checks what the app is called and of what it is.
 func (r *appsReader) checkNames(e appEntry, a NamedApp) {
-	here := fmt.Sprintf("of the app on line %d", e.line)
+	here := fmt.Sprintf("of the app on line %d", e.Line)
 	switch first, taken := r.aliases[a.Alias]; {
 	case !aliasShape.MatchString(a.Alias):
 		r.field(e, "alias", "is missing or is not 1 to 32 lower-case letters, digits, dashes and underscores, such as shop")
@@ -316,13 +153,13 @@ func (r *appsReader) checkNames(e appEntry, a NamedApp) {
 func (r *appsReader) callback(e appEntry, a *NamedApp) {
 	a.CallbackToken, a.EncodingAESKey = r.secret(e, "callback_token"), r.secret(e, "encoding_aes_key")
 	token, key := e.source("callback_token"), e.source("encoding_aes_key")
-	if problem := callbackTokenProblem(a.CallbackToken.Reveal()); e.given(token) && problem != "" {
+	if problem := callbackTokenProblem(a.CallbackToken.Reveal()); e.Given(token) && problem != "" {
 		r.field(e, token, problem)
 	}
 	switch problem := encodingAESKeyProblem(a.EncodingAESKey.Reveal()); {
-	case e.given(key) && problem != "":
+	case e.Given(key) && problem != "":
 		r.field(e, key, problem)
-	case e.given(key) && !e.given(token):
+	case e.Given(key) && !e.Given(token):
 		r.field(e, key, "is given without callback_token")
 	}
 }
@@ -330,21 +167,21 @@ func (r *appsReader) callback(e appEntry, a *NamedApp) {
 // secret reads a field, or the file that its …_file twin names, relative to the apps file. It gives "" if neither is there,
 // or one that is at fault.
 func (r *appsReader) secret(e appEntry, name string) Secret {
-	value, twin := e.fields[name].text, name+"_file"
+	value, twin := e.texts[name], name+"_file"
 	switch {
-	case e.given(name) && e.given(twin):
+	case e.Given(name) && e.Given(twin):
 		r.field(e, twin, "is given together with "+name+"; keep one of them")
 		return ""
-	case e.given(name) && value == "":
+	case e.Given(name) && value == "":
 		r.field(e, name, "is empty")
 		return ""
-	case !e.given(twin):
+	case !e.Given(twin):
 		return Secret(value)
-	case e.fields[twin].text == "":
+	case e.texts[twin] == "":
 		r.field(e, twin, "is empty")
 		return ""
 	}
-	path := e.fields[twin].text
+	path := e.texts[twin]
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(r.path), path)
 	}
@@ -363,21 +200,16 @@ func (r *appsReader) secret(e appEntry, name string) Secret {
 
 // yes reads a field that is true or false.
 func (r *appsReader) yes(e appEntry, name string) bool {
-	text := e.fields[name].text
-	if e.given(name) && text != "true" && text != "false" {
+	text := e.texts[name]
+	if e.Given(name) && text != "true" && text != "false" {
 		r.field(e, name, "is neither true nor false")
 	}
 	return text == "true"
 }
 
-func (e appEntry) given(name string) bool {
-	_, ok := e.fields[name]
-	return ok
-}
-
 // source is the field that a secret comes from: its own, or the one that names its file.
 func (e appEntry) source(name string) string {
-	if !e.given(name) && e.given(name+"_file") {
+	if !e.Given(name) && e.Given(name+"_file") {
 		return name + "_file"
 	}
 	return name

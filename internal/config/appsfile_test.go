@@ -127,7 +127,7 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 		"two documents":              {"apps:\n" + shop + "---\napps: []\n", []string{"7 a second document"}},
 		"a text for the list":        {"apps: " + marked + "\n", []string{"1 apps is not a list"}},
 		"a mapping for the list":     {"apps:\n  alias: shop\n", []string{"1 apps is not a list"}},
-		"a text for an app":          {"apps:\n" + shop + "- " + marked + "\n", []string{"6 an app is a set of fields"}},
+		"a text for an app":          {"apps:\n" + shop + "- " + marked + "\n", []string{"6 each app is a set of fields"}},
 		"an anchor":                  {"apps:\n" + strings.Replace(shop, "secret: ", "secret: &a ", 1), []string{"5 secret is not one text"}},
 		"an alias of nothing":        {"apps:\n" + strings.Replace(shop, shopSecret, "*a", 1), []string{"5 secret is not one text"}},
 		"a list for a text":          {"apps:\n" + strings.Replace(shop, shopSecret, "[a]", 1), []string{"5 secret is not one text"}},
@@ -174,7 +174,7 @@ func TestREL14_EveryFaultOfAnAppsFileHasItsLineAndQuotesNothing(t *testing.T) {
 		"a corp with WeChat's":       {"apps:\n- " + corp + ", open_account: a, token_api: plain, force_popup: true}\n", []string{"2 open_account is for apps of WeChat only", "2 token_api is for official accounts and mini programs only", "2 force_popup is for official"}},
 		"an account with WeCom's":    {"apps:\n" + shop + "  agent_id: 7\n  private: true\n  guests: maybe\n", []string{"6 agent_id is for WeCom apps only", "7 private is for WeCom apps only", "8 guests is neither true nor false"}},
 		"what a website app has not": {"apps:\n- " + strings.Replace(mini, "mini_program", "website", 1) + ", callback_token: abc, token_api: stable}\n", []string{"2 callback_token is for official accounts and WeCom apps only", "2 token_api is for official accounts and mini programs only"}},
-		"several, in order":          {"apps:\n" + shop + "  x: 1\n- {alias: b}\n- " + marked + "\n- " + strings.Replace(club, "club", "shop", 1) + "}\n", []string{"6 there is a field", "7 provider", "7 appid", "7 secret and", "8 an app is a set", "9 alias is already"}},
+		"several, in order":          {"apps:\n" + shop + "  x: 1\n- {alias: b}\n- " + marked + "\n- " + strings.Replace(club, "club", "shop", 1) + "}\n", []string{"6 there is a field", "7 provider", "7 appid", "7 secret and", "8 each app is a set", "9 alias is already"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			faults := faultsOf(t, withApps(t, minimal(), row.text))

@@ -105,11 +105,11 @@ func (r *appsReader) wecom(e appEntry, a *NamedApp) {
 	if a.Provider != ProviderWeCom {
 		return
 	}
-	if _, ok := agentNumber(e.fields["agent_id"].text); !ok {
+	if _, ok := agentNumber(e.texts["agent_id"]); !ok {
 		r.field(e, "agent_id", "is missing or "+notAnAgent)
 	}
 	token, key := e.source("callback_token"), e.source("encoding_aes_key")
-	if e.given(token) && !e.given(key) {
+	if e.Given(token) && !e.Given(key) {
 		r.field(e, token, "is given without encoding_aes_key; WeCom encrypts every callback")
 	}
 }
@@ -134,7 +134,7 @@ func (r *appsReader) misplaced(e appEntry, provider string) {
 
 // only faults a field of an app that is of none of the providers. An app of no known provider has that fault already.
 func (r *appsReader) only(e appEntry, name, provider, kinds string, of ...string) {
-	if slices.Contains(providers, provider) && e.given(name) && !slices.Contains(of, provider) {
+	if slices.Contains(providers, provider) && e.Given(name) && !slices.Contains(of, provider) {
 		r.field(e, name, "is for "+kinds+" only")
 	}
 }

@@ -2,7 +2,6 @@ package webhooks
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"net/netip"
@@ -10,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"wxbridge/internal/listfile"
 )
 
 // Endpoint is a backend that is told.
@@ -25,24 +26,6 @@ type Endpoint struct {
 // Address is the URL as logs show it, without its query.
 func (e Endpoint) Address() string {
 	return (&url.URL{Scheme: e.URL.Scheme, Host: e.URL.Host, Path: e.URL.Path}).String()
-}
-
-// Fault is one thing wrong with a file. It never quotes a value, which might be a secret in the wrong place.
-type Fault struct {
-	Line    int // 0 if it is about the whole file
-	Problem string
-}
-
-// Faults is everything wrong with a file.
-type Faults []Fault
-
-// Error implements error: one line a fault.
-func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, fault := range f {
-		lines[i] = fmt.Sprintf("line %d: %s", fault.Line, fault.Problem)
-	}
-	return strings.Join(lines, "\n")
 }
 
 // Known is what a file may speak of.
@@ -62,23 +45,23 @@ type Known struct {
 //	    apps: [shop]                              # aliases or appids
 //
 // A pattern that no known event fits, or an app that is not known, is a fault. readFile reads a secret_file; the files that
-// were read are returned too. The error is of type [Faults].
+// were read are returned too. The error is of type [listfile.Faults].
 func Parse(text []byte, known Known, readFile func(name string) ([]byte, error)) (endpoints []Endpoint, secretFiles []string, err error) {
 	p := fileParser{known: known, readFile: readFile,
-		reader: reader{list: "endpoints", thing: "endpoint", fields: []string{"name", "url", "secret", "secret_file", "secret_previous",
+		Reader: listfile.Reader{List: "endpoints", Thing: "endpoint", Fields: []string{"name", "url", "secret", "secret_file", "secret_previous",
 			"secret_previous_file", "events", "apps", "replier"}}}
-	for _, i := range p.items(text) {
-		p.add(i)
+	for _, e := range p.Entries(text) {
+		p.add(e)
 	}
-	if len(p.faults) > 0 {
-		return nil, nil, p.sorted()
+	if faults := p.Faults(); len(faults) > 0 {
+		return nil, nil, faults
 	}
 	return p.endpoints, p.files, nil
 }
 
 // fileParser checks one entry after another.
 type fileParser struct {
-	reader
+	listfile.Reader
 	known    Known
 	readFile func(string) ([]byte, error)
 
@@ -87,29 +70,29 @@ type fileParser struct {
 	files     []string
 }
 
-func (p *fileParser) add(i item) {
-	e := Endpoint{Name: p.name(i), URL: p.url(i), Secrets: p.secrets(i)}
-	before := len(p.faults)
-	e.Events, e.Replier = p.events(i), p.yes(i, "replier")
-	if e.Replier && len(p.faults) == before && !slices.ContainsFunc(e.Events, p.isAnswered) {
-		p.fault(i.lineOf("replier"), "replier is true, but events has nothing that people are shown a reply to; such are %s", strings.Join(p.known.Answered, ", "))
+func (p *fileParser) add(entry listfile.Entry) {
+	e := Endpoint{Name: p.name(entry), URL: p.url(entry), Secrets: p.secrets(entry)}
+	before := len(p.Faults())
+	e.Events, e.Replier = p.events(entry), p.Yes(entry, "replier")
+	if e.Replier && len(p.Faults()) == before && !slices.ContainsFunc(e.Events, p.isAnswered) {
+		p.Fault(entry.LineOf("replier"), "replier is true, but events has nothing that people are shown a reply to; such are %s", strings.Join(p.known.Answered, ", "))
 	}
-	e.AppIDs = p.apps(i)
-	e.Replier = e.Replier && len(p.faults) == before // else nobody knows for whom
-	p.compare(i, e)
-	p.endpoints, p.lines = append(p.endpoints, e), append(p.lines, i.line)
+	e.AppIDs = p.apps(entry)
+	e.Replier = e.Replier && len(p.Faults()) == before // else nobody knows for whom
+	p.compare(entry, e)
+	p.endpoints, p.lines = append(p.endpoints, e), append(p.lines, entry.Line)
 }
 
 var endpointName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // name gives "" for none that is good.
-func (p *fileParser) name(i item) string {
-	name, ok := p.text(i, "name")
+func (p *fileParser) name(e listfile.Entry) string {
+	name, ok := p.Text(e, "name")
 	switch {
-	case !i.given("name"):
-		p.fault(i.line, "name is missing; it is what the log calls the endpoint, such as shop")
+	case !e.Given("name"):
+		p.Fault(e.Line, "name is missing; it is what the log calls the endpoint, such as shop")
 	case ok && !endpointName.MatchString(name):
-		p.fault(i.lineOf("name"), "name is not 1 to 64 letters, digits, dots, dashes and underscores")
+		p.Fault(e.LineOf("name"), "name is not 1 to 64 letters, digits, dots, dashes and underscores")
 	case ok:
 		return name
 	}
@@ -117,9 +100,9 @@ func (p *fileParser) name(i item) string {
 }
 
 // url takes http on this machine only: what is sent is about people.
-func (p *fileParser) url(i item) *url.URL {
-	text, ok := p.text(i, "url")
-	if !ok && i.given("url") {
+func (p *fileParser) url(e listfile.Entry) *url.URL {
+	text, ok := p.Text(e, "url")
+	if !ok && e.Given("url") {
 		return nil
 	}
 	u, err := url.Parse(text)
@@ -139,7 +122,7 @@ func (p *fileParser) url(i item) *url.URL {
 		problem = "is neither https nor http"
 	}
 	if problem != "" {
-		p.fault(i.lineOf("url"), "url %s", problem)
+		p.Fault(e.LineOf("url"), "url %s", problem)
 	}
 	return u
 }
@@ -151,18 +134,18 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-func (p *fileParser) secrets(i item) []Secret {
-	current, ok := p.secret(i, "secret")
+func (p *fileParser) secrets(e listfile.Entry) []Secret {
+	current, ok := p.secret(e, "secret")
 	if !ok {
-		if !i.given("secret") && !i.given("secret_file") {
-			p.fault(i.line, "secret and secret_file are missing; %s", makeSecret)
+		if !e.Given("secret") && !e.Given("secret_file") {
+			p.Fault(e.Line, "secret and secret_file are missing; %s", makeSecret)
 		}
-		p.secret(i, "secret_previous")
+		p.secret(e, "secret_previous")
 		return nil
 	}
-	if previous, ok := p.secret(i, "secret_previous"); ok {
+	if previous, ok := p.secret(e, "secret_previous"); ok {
 		if previous.equal(current) {
-			p.fault(i.lineOf(source(i, "secret_previous")), "secret_previous is the same as secret")
+			p.Fault(e.LineOf(source(e, "secret_previous")), "secret_previous is the same as secret")
 		}
 		return []Secret{current, previous}
 	}
@@ -172,29 +155,29 @@ func (p *fileParser) secrets(i item) []Secret {
 const makeSecret = "make one with: echo whsec_$(openssl rand -base64 32)"
 
 // source is the field that a secret comes from: its own, or the one that names its file.
-func source(i item, name string) string {
-	if !i.given(name) {
+func source(e listfile.Entry, name string) string {
+	if !e.Given(name) {
 		return name + "_file"
 	}
 	return name
 }
 
-func (p *fileParser) secret(i item, name string) (Secret, bool) {
-	twin, from := name+"_file", source(i, name)
-	text, ok := p.text(i, from)
+func (p *fileParser) secret(e listfile.Entry, name string) (Secret, bool) {
+	twin, from := name+"_file", source(e, name)
+	text, ok := p.Text(e, from)
 	switch {
-	case i.given(name) && i.given(twin):
-		p.fault(i.lineOf(twin), "%s is set together with %s; keep one of them", twin, name)
+	case e.Given(name) && e.Given(twin):
+		p.Fault(e.LineOf(twin), "%s is set together with %s; keep one of them", twin, name)
 		return Secret{}, false
 	case !ok:
 		return Secret{}, false
 	case text == "":
-		p.fault(i.lineOf(from), "%s is empty", from)
+		p.Fault(e.LineOf(from), "%s is empty", from)
 		return Secret{}, false
 	case from == twin:
 		content, err := p.readFile(text)
 		if err != nil {
-			p.fault(i.lineOf(from), "%s names a file that cannot be read (%s); a path is relative to this file", from, reasonOf(err))
+			p.Fault(e.LineOf(from), "%s names a file that cannot be read (%s); a path is relative to this file", from, reasonOf(err))
 			return Secret{}, false
 		}
 		p.files = append(p.files, text)
@@ -206,7 +189,7 @@ func (p *fileParser) secret(i item, name string) (Secret, bool) {
 		if from == twin {
 			what = "the file that " + from + " names"
 		}
-		p.fault(i.lineOf(from), "%s %s; %s", what, err, makeSecret)
+		p.Fault(e.LineOf(from), "%s %s; %s", what, err, makeSecret)
 		return Secret{}, false
 	}
 	return secret, true
@@ -226,20 +209,20 @@ func reasonOf(err error) string {
 	return "it could not be read"
 }
 
-func (p *fileParser) events(i item) (events []string) {
-	entries, ok := p.texts(i, "events", "[login, fan.*]")
-	if len(entries) == 0 && (ok || !i.given("events")) {
-		p.fault(i.lineOf("events"), "events is missing or empty; it lists what is sent, such as login, fan.* or *")
+func (p *fileParser) events(e listfile.Entry) (events []string) {
+	entries, ok := p.Texts(e, "events", "[login, fan.*]")
+	if len(entries) == 0 && (ok || !e.Given("events")) {
+		p.Fault(e.LineOf("events"), "events is missing or empty; it lists what is sent, such as login, fan.* or *")
 	}
 	for _, entry := range entries {
-		prefix, open := strings.CutSuffix(entry.text, "*")
+		prefix, open := strings.CutSuffix(entry.Text, "*")
 		switch {
-		case slices.Contains(events, entry.text):
-			p.fault(entry.line, "entry %d of events is there twice", entry.n)
-		case open && prefix != "" && !strings.HasSuffix(prefix, "."), !fitsOne(entry.text, p.known.Events):
-			p.fault(entry.line, "entry %d of events fits no event; there are %s, and a star may stand for all behind a dot, or for all", entry.n, strings.Join(p.known.Events, ", "))
+		case slices.Contains(events, entry.Text):
+			p.Fault(entry.Line, "entry %d of events is there twice", entry.N)
+		case open && prefix != "" && !strings.HasSuffix(prefix, "."), !fitsOne(entry.Text, p.known.Events):
+			p.Fault(entry.Line, "entry %d of events fits no event; there are %s, and a star may stand for all behind a dot, or for all", entry.N, strings.Join(p.known.Events, ", "))
 		}
-		events = append(events, entry.text)
+		events = append(events, entry.Text)
 	}
 	return events
 }
@@ -253,20 +236,20 @@ func fitsOne(pattern string, types []string) bool {
 var appID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // apps gives the appids of the apps that are named, by alias or appid.
-func (p *fileParser) apps(i item) (ids []string) {
-	entries, ok := p.texts(i, "apps", "[default, wx0123456789abcdef]")
+func (p *fileParser) apps(e listfile.Entry) (ids []string) {
+	entries, ok := p.Texts(e, "apps", "[default, wx0123456789abcdef]")
 	if ok && len(entries) == 0 {
-		p.fault(i.lineOf("apps"), "apps is empty; leave it out to send events about all apps")
+		p.Fault(e.LineOf("apps"), "apps is empty; leave it out to send events about all apps")
 	}
 	for _, entry := range entries {
-		named, known := p.known.Apps[entry.text]
+		named, known := p.known.Apps[entry.Text]
 		switch {
-		case slices.ContainsFunc(entries, func(o value) bool { return o.n < entry.n && o.text == entry.text }):
-			p.fault(entry.line, "entry %d of apps is there twice", entry.n)
-		case p.known.Apps == nil && appID.MatchString(entry.text):
-			named = []string{entry.text}
+		case slices.ContainsFunc(entries, func(o listfile.Value) bool { return o.N < entry.N && o.Text == entry.Text }):
+			p.Fault(entry.Line, "entry %d of apps is there twice", entry.N)
+		case p.known.Apps == nil && appID.MatchString(entry.Text):
+			named = []string{entry.Text}
 		case !known:
-			p.fault(entry.line, "entry %d of apps is no app of this bridge; there are %s", entry.n, strings.Join(slices.Sorted(maps.Keys(p.known.Apps)), ", "))
+			p.Fault(entry.Line, "entry %d of apps is no app of this bridge; there are %s", entry.N, strings.Join(slices.Sorted(maps.Keys(p.known.Apps)), ", "))
 		}
 		for _, id := range named {
 			if !slices.Contains(ids, id) {
@@ -281,17 +264,17 @@ func (p *fileParser) apps(i item) (ids []string) {
 func (p *fileParser) isAnswered(pattern string) bool { return fitsOne(pattern, p.known.Answered) }
 
 // compare finds what an endpoint must not share with those before it.
-func (p *fileParser) compare(i item, e Endpoint) {
+func (p *fileParser) compare(entry listfile.Entry, e Endpoint) {
 	for n, other := range p.endpoints {
 		if e.Name != "" && other.Name == e.Name {
-			p.fault(i.lineOf("name"), "name is already that of the endpoint on line %d", p.lines[n])
+			p.Fault(entry.LineOf("name"), "name is already that of the endpoint on line %d", p.lines[n])
 			continue
 		}
 		if sharesSecret(other, e) {
-			p.fault(i.lineOf(source(i, "secret")), "a secret is that of the endpoint on line %d; each endpoint has its own", p.lines[n])
+			p.Fault(entry.LineOf(source(entry, "secret")), "a secret is that of the endpoint on line %d; each endpoint has its own", p.lines[n])
 		}
 		if other.Replier && e.Replier && sharesApp(other, e) {
-			p.fault(i.lineOf("replier"), "replier: the endpoint on line %d answers for the same app already; give each replier its own apps", p.lines[n])
+			p.Fault(entry.LineOf("replier"), "replier: the endpoint on line %d answers for the same app already; give each replier its own apps", p.lines[n])
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"wxbridge/internal/listfile"
 	"wxbridge/internal/webhooks"
 )
 
@@ -141,7 +142,7 @@ func TestREL14_EveryFaultHasItsLineAndQuotesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoints, _, err := webhooks.Parse([]byte(row.text), known, noFiles)
-			var faults webhooks.Faults
+			var faults listfile.Faults
 			if !errors.As(err, &faults) || endpoints != nil {
 				t.Fatalf("Parse: %v", err)
 			}
@@ -167,7 +168,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("endpoints:\n  - name: a\n    <<: *b\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		endpoints, _, err := webhooks.Parse([]byte(text), known, noFiles)
-		var faults webhooks.Faults
+		var faults listfile.Faults
 		if err == nil && len(endpoints) == 0 || err != nil && !errors.As(err, &faults) {
 			t.Errorf("%d endpoints, error %v", len(endpoints), err)
 		}
