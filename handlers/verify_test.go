@@ -1,7 +1,10 @@
 package handlers_test
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -547,6 +550,41 @@ func TestVerify_TheShortCutLeadsToTheSamePlace(t *testing.T) {
 		g.ask("", "Authorization", "Bearer "+known)
 		if p := g.ask(query, "Authorization", "Bearer "+known); p.StatusCode < 400 {
 			t.Errorf("%s passes with a known token", name)
+		}
+	}
+}
+
+// The connections that a proxy keeps carry all that the bridge is asked for.
+func TestVerify_TheShortCutIsTakenAmongOtherRequests(t *testing.T) {
+	g := newGate(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	must(t, err)
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	type question struct {
+		request string
+		want    int
+	}
+	for _, row := range []question{
+		{"POST /miniprogram/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}", 400},
+		{"POST /logout HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 204},
+		{"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200},
+		{"GET /auth/verify HTTP/1.1\r\nHost: a\r\n\r\n", 401},
+	} {
+		token := g.access(g.claims(g.fan("oAlice", "爱丽丝"), "oAlice"))
+		good := question{"GET /auth/verify HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + token + "\r\n\r\n", 200}
+		before := g.shortcuts.Load()
+		for _, each := range []question{row, good, good} { // the first good one may come before the server is ready for it
+			_, err := io.WriteString(conn, each.request)
+			must(t, err)
+			res, err := http.ReadResponse(in, nil)
+			must(t, err)
+			if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != each.want {
+				t.Fatalf("%.40q: %d (%v), want %d", each.request, res.StatusCode, err, each.want)
+			}
+		}
+		if g.shortcuts.Load() == before {
+			t.Errorf("after %.40q the short cut is not taken", row.request)
 		}
 	}
 }

@@ -34,6 +34,16 @@ func FuzzAnswersAreThoseOfNetHTTP(f *testing.F) {
 	}
 	f.Add([]byte(other), []byte(quick+quick), []byte(quick))
 	f.Add([]byte(post), []byte(quick), []byte(quick))
+	f.Add([]byte(post), []byte("12345678901234567890123456789012"), []byte(quick))
+	f.Add([]byte(post+"1234567890"), []byte("1234567890123456789012"), []byte(quick))
+	f.Add([]byte(post+"12345678901234567890123456789012"), []byte(quick), []byte(quick))
+	f.Add([]byte(post), []byte("12345678901234567890123456789012"+quick), []byte(quick))
+	for _, line := range []string{"Content-Length: 3", "Content-Length:3", "Content-Length: 03", "Content-Length: +3", "Content-Length: 3 ", "Content-Length: 3\r\nContent-Length: 3", "Content-Length: 3\r\nContent-Length: 0",
+		"Content-Length: 0\r\nContent-Length: 3", "Content-Length: 3\r\n 0", "Content-Length: 3\r\nTransfer-Encoding: chunked", "Content-Length: 3\r\nExpect: 100-continue", "X: a\rContent-Length: 3",
+		"Content-Length: 3\r\nX: a\nContent-Length: 0", "Content_Length: 3", "Content-Length\t: 3", "Content-Length: 3,3", "Content-Lengthy: 3"} {
+		f.Add([]byte(other), []byte("POST /other HTTP/1.1\r\nHost: a\r\n"+line+"\r\n\r\nabc"), []byte(quick))
+		f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\n"+line+"\r\n\r\n"), []byte("abc"), []byte(quick))
+	}
 	f.Add([]byte(other), []byte(post), []byte(quick))
 	f.Add([]byte(quick[:9]), []byte(quick[9:]), []byte(quick))
 	f.Add([]byte(other), []byte(quick[:9]), []byte(quick[9:]+quick))

@@ -57,7 +57,6 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	c := &conn{Conn: inner, listener: l, client: inner.RemoteAddr().String()}
 	c.read.tell, c.write.tell = inner.SetReadDeadline, inner.SetWriteDeadline
-	c.whole.Store(true)
 	return c, nil
 }
 
@@ -67,12 +66,12 @@ type conn struct {
 	client      string // its address
 	read, write side
 
-	// Of what the server was given to read:
-	whole atomic.Bool // all of it are whole requests without bodies
-	quick atomic.Bool // the last was a request that waits for nothing
-
 	idle  atomic.Bool // the server waits for a request, and was given nothing of it
-	pause pause
+	quick atomic.Bool // what it was given last was a request that waits for nothing
+
+	// Of Reads, which follow one another:
+	course course
+	pause  pause
 }
 
 // Read implements net.Conn.
@@ -91,7 +90,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		n, err := c.Conn.Read(p)
 		c.read.end()
 		if n == 0 || err != nil {
-			c.whole.Store(c.whole.Load() && n == 0) // no more is known of what came with an error
+			if n > 0 {
+				c.course.owed = lost // whatever comes after an error
+			}
 			return n, err
 		}
 		answered, err := c.takeShortcut(p[:n])
@@ -106,14 +107,11 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // takeShortcut answers what was read if it can. What it does not answer is for the server.
 //
-// A request can begin only where the one before has ended. Lest a part of a body be taken for one, nothing is answered on a
-// connection that ever carried a body, or a request in several pieces or together with another.
+// A request begins where the one before has ended, and nowhere else: a part of a body might look like one.
 func (c *conn) takeShortcut(read []byte) (answered bool, err error) {
-	if c.whole.Load() && !isWhole(read) {
-		c.whole.Store(false)
-	}
+	whole := c.course.take(read)
 	known := c.listener.shortcut.Knows(read)
-	if known && c.idle.Load() && c.whole.Load() && !c.pause.holds() {
+	if known && whole && c.idle.Load() && !c.pause.holds() {
 		answered, err = c.answer(read)
 		c.pause.note(answered)
 	}
@@ -181,7 +179,7 @@ func (c *conn) SetReadDeadline(t time.Time) error { return c.read.set(t) }
 func (c *conn) SetWriteDeadline(t time.Time) error { return c.write.set(t) }
 
 // pause keeps requests from the shortcut for a while, up to 63 in a row, when it had no answer for those before: asking it
-// was work for nothing. Only the goroutine that reads requests touches it.
+// was work for nothing.
 type pause struct{ left, next uint8 }
 
 func (p *pause) holds() bool {

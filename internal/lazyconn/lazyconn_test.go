@@ -171,70 +171,151 @@ func TestTheShortcutAnswersAllButTheFirst(t *testing.T) {
 	})
 }
 
-// A body that looks like a request is none: the client of a proxy could have chosen it.
+// A body that looks like a request is none: the client of a proxy could have chosen it. After a body whose length was told
+// plainly the shortcut goes on, after any other it does not.
 func TestABodyIsNeverTakenForARequest(t *testing.T) {
-	for name, head := range map[string]string{
-		"length":             "POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n",
-		"length of a GET":    "GET /other HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: %d\r\n\r\n",
-		"chunked":            "POST /other HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n",
-		"chunked GET":        "GET /other HTTP/1.1\r\nHost: a\r\nTRANSFER-encoding:chunked\r\n\r\n%x\r\n",
-		"chunked and length": "GET /other HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n",
+	for name, row := range map[string]struct {
+		head  string
+		after int64 // how often the shortcut is asked
+	}{
+		"length":              {"POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", 1},
+		"length in odd case":  {"POST /other HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: %d\r\n\r\n", 1},
+		"length without room": {"POST /other HTTP/1.1\r\nHost: a\r\nContent-Length:%d\r\n\r\n", 0},
+		"length twice":        {"POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: %[1]d\r\nContent-Length: %[1]d\r\n\r\n", 0},
+		"length of a GET":     {"GET /other HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: %d\r\n\r\n", 0},
+		"length of a PUT":     {"PUT /other HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", 0},
+		"chunked":             {"POST /other HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", 0},
+		"chunked GET":         {"GET /other HTTP/1.1\r\nHost: a\r\nTRANSFER-encoding:chunked\r\n\r\n%x\r\n", 0},
+		"chunked and length":  {"POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g, c := beginTalk(t)
-				c.send(fmt.Sprintf(head, len(quick)))
+				c.send(fmt.Sprintf(row.head, 2*len(quick)))
 				synctest.Wait()
 				c.send(quick)
-				if strings.HasSuffix(head, "%x\r\n") {
+				synctest.Wait()
+				c.send(quick)
+				if strings.HasSuffix(row.head, "%x\r\n") {
 					c.send("\r\n0\r\n\r\n")
 				}
-				r := c.expect(200, quick)
-				if r.ContentLength != int64(len(quick)) {
-					t.Errorf("%d bytes came back", r.ContentLength)
+				r := c.expect(200, quick+quick)
+				if r.ContentLength != int64(2*len(quick)) || g.asked.Load() != 0 {
+					t.Errorf("%d bytes came back, and the shortcut was asked %d times", r.ContentLength, g.asked.Load())
 				}
 				if !r.Close { // net/http ends what had both a length and chunks
 					c.send(quick)
 					c.expect(200, "/quick")
 				}
-				if n := g.asked.Load(); n != 0 {
-					t.Errorf("the shortcut was asked %d times", n)
+				if n := g.asked.Load(); n != row.after {
+					t.Errorf("the shortcut was asked %d times, want %d", n, row.after)
 				}
 			})
 		})
 	}
 }
 
+// The same with answers that do not wait for the body, and bodies of which more is sent than was told.
+func TestABodyThatNobodyReads(t *testing.T) {
+	for name, row := range map[string]struct {
+		pieces []string
+		after  int64
+	}{
+		"at once":      {[]string{"POST /deaf HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"}, 1},
+		"later":        {[]string{"POST /deaf HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", "abc"}, 1},
+		"in pieces":    {[]string{"POST /deaf HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na", "b", "c"}, 1},
+		"none":         {[]string{"POST /deaf HTTP/1.1\r\nHost: a\r\n\r\n"}, 1},
+		"a whole more": {[]string{"POST /deaf HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" + other}, 0},
+		"half more":    {[]string{"POST /deaf HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", "c" + other[:9], other[9:]}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := new(gate)
+				c := newStand(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != "/deaf" {
+						serveSeen(w, r)
+					}
+				})}, g).dial()
+				go func() {
+					for _, piece := range row.pieces {
+						_, _ = io.WriteString(c, piece)
+					}
+				}()
+				c.expect(200, "")
+				if strings.Contains(strings.Join(row.pieces, ""), other) {
+					c.expect(200, "/other")
+				}
+				synctest.Wait()
+				c.send(quick)
+				c.expect(200, "/quick")
+				if n := g.answered.Load(); n != row.after {
+					t.Errorf("the shortcut answered %d, want %d", n, row.after)
+				}
+			})
+		})
+	}
+}
+
+// The shortcut answers whole requests alone. It goes on after one that came in pieces, but not once several came together.
 func TestRequestsInPiecesAndTogether(t *testing.T) {
+	post := fmt.Sprintf("POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(quick), quick)
 	for name, row := range map[string]struct {
 		pieces  []string
 		answers int
+		asked   int64
 	}{
-		"in pieces":        {[]string{quick[:20], quick[20:], quick}, 2},
-		"together":         {[]string{quick + quick, quick}, 3},
-		"with half more":   {[]string{quick + quick[:9], quick[9:]}, 2},
-		"before a body":    {[]string{quick + fmt.Sprintf("POST /quick HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", len(quick)), quick, quick}, 3},
-		"with bare LFs":    {[]string{strings.ReplaceAll(quick, "\r", ""), quick}, 2},
-		"with a fold":      {[]string{"GET /quick HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", quick}, 2},
-		"with a LF inside": {[]string{strings.Replace(quick, "\r\n\r\n", "\n\n", 1) + quick}, 2},
+		"in pieces":        {[]string{quick[:20], quick[20:], quick}, 2, 1},
+		"byte by byte":     {append(strings.Split(quick, ""), quick), 2, 1},
+		"a body, so too":   {append(strings.Split(post, ""), quick), 2, 1},
+		"a long line":      {[]string{"GET /quick HTTP/1.1\r\nHost: a\r\nX: ", strings.Repeat("a", 40_000), "\r\n\r\n", quick}, 2, 1},
+		"too long a line":  {[]string{"GET /quick HTTP/1.1\r\nHost: a\r\nX: ", strings.Repeat("a", 70_000), "\r\n\r\n", quick}, 2, 0},
+		"together":         {[]string{quick + quick, quick}, 3, 0},
+		"with half more":   {[]string{quick + quick[:9], quick[9:]}, 2, 0},
+		"before a body":    {[]string{quick + post, quick, quick}, 4, 0},
+		"with bare LFs":    {[]string{strings.ReplaceAll(quick, "\r", ""), quick}, 2, 0},
+		"with a fold":      {[]string{"GET /quick HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", quick}, 2, 0},
+		"with a LF inside": {[]string{strings.Replace(quick, "\r\n\r\n", "\n\n", 1) + quick}, 2, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g, c := beginTalk(t)
 				go func() {
 					for _, piece := range row.pieces {
+						synctest.Wait()
 						_, _ = io.WriteString(c, piece)
 					}
 				}()
 				for range row.answers {
 					c.expect(200, "/quick")
 				}
-				if n := g.asked.Load(); n != 0 {
-					t.Errorf("the shortcut was asked %d times", n)
+				if n := g.asked.Load(); n != row.asked {
+					t.Errorf("the shortcut was asked %d times, want %d", n, row.asked)
 				}
 			})
 		})
 	}
+}
+
+// A request that comes while the one before is answered gives its first byte to the server's lookout.
+func TestTheShortcutGoesOnAfterALookout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := new(gate)
+		c := newStand(t, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				time.Sleep(time.Second)
+			}
+			serveSeen(w, r)
+		})}, g).dial()
+		c.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+		go func() { c.send(quick) }()
+		c.expect(200, "/slow")
+		c.expect(200, "/quick")
+		c.send(quick)
+		c.expect(200, "/quick")
+		if n := g.asked.Load(); n != 1 {
+			t.Errorf("the shortcut was asked %d times, want 1", n)
+		}
+	})
 }
 
 // Requests about as long as net/http's buffer, which it then fills by a last Read of a byte or two.
@@ -249,7 +330,7 @@ func TestLongRequests(t *testing.T) {
 				c.send(request)
 				c.expect(200, "/quick")
 			}
-			if want := map[bool]int64{true: 4}[length <= 4096]; g.answered.Load() != want {
+			if want := map[bool]int64{true: 4, false: 2}[length <= 4096]; g.answered.Load() != want {
 				t.Errorf("%d bytes: the shortcut answered %d, want %d", length, g.answered.Load(), want)
 			}
 		}

@@ -27,7 +27,7 @@ func (s *scratch) parse(request []byte) *http.Request {
 	s.bytes.Reset(request)
 	s.reader.Reset(&s.bytes)
 	r, err := http.ReadRequest(s.reader)
-	if err != nil || r.Proto != "HTTP/1.1" || !isPlainHost(r.Host) || r.Close || r.Header["Expect"] != nil || r.Header["Upgrade"] != nil {
+	if err != nil || r.Proto != "HTTP/1.1" || !isPlainHost(r.Host) || r.Close || r.ContentLength != 0 || r.Header["Expect"] != nil || r.Header["Upgrade"] != nil {
 		return nil
 	}
 	return r
@@ -67,48 +67,4 @@ func isPlainHost(host string) bool {
 		}
 	}
 	return host != ""
-}
-
-// isWhole reports whether the bytes are one request of a kind that has no body: the blank line ends them, there is none
-// before it, and no line speaks of a body.
-func isWhole(read []byte) bool {
-	if !bytes.HasPrefix(read, []byte("GET ")) && !bytes.HasPrefix(read, []byte("HEAD ")) {
-		return false
-	}
-	for {
-		end := bytes.IndexByte(read, '\n')
-		if end < 1 || read[end-1] != '\r' {
-			return false
-		}
-		line := read[:end-1]
-		read = read[end+1:]
-		if len(line) == 0 {
-			return len(read) == 0
-		}
-		if speaksOfBody(line) {
-			return false
-		}
-	}
-}
-
-func speaksOfBody(line []byte) bool {
-	switch line[0] {
-	case 'c', 'C':
-		return hasPrefixFold(line, "content-length") && !isLengthZero(line)
-	case 't', 'T':
-		return hasPrefixFold(line, "transfer-encoding")
-	case ' ', '\t':
-		return true // it continues the line before, whatever that says (RFC 9112 §5.2)
-	}
-	return false
-}
-
-// isLengthZero knows the one way in which proxies say so.
-func isLengthZero(line []byte) bool {
-	_, value, _ := bytes.Cut(line, []byte(":"))
-	return string(value) == " 0"
-}
-
-func hasPrefixFold(line []byte, prefix string) bool {
-	return len(line) >= len(prefix) && bytes.EqualFold(line[:len(prefix)], []byte(prefix))
 }
