@@ -8,8 +8,8 @@ import (
 	"wxbridge/handlers"
 	"wxbridge/internal/clients"
 	"wxbridge/internal/config"
-	"wxbridge/internal/listfile"
 	"wxbridge/internal/webhooks"
+	"wxbridge/internal/yamlfile"
 )
 
 // files is what stands in the files that the configuration names.
@@ -93,9 +93,9 @@ func (c configFile) fault(line int, problem string) config.Fault {
 	return config.Fault{Variable: config.Prefix + c.variable, Problem: where + ": " + problem, Example: c.example}
 }
 
-// faults tells what listfile found wrong with it.
+// faults tells what is wrong with it.
 func (c configFile) faults(err error) (faults config.Faults) {
-	found, _ := errors.AsType[listfile.Faults](err)
+	found, _ := errors.AsType[yamlfile.Faults](err)
 	for _, f := range found {
 		faults = append(faults, c.fault(f.Line, f.Problem))
 	}

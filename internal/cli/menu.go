@@ -15,6 +15,7 @@ import (
 	"wxbridge/handlers"
 	"wxbridge/internal/config"
 	"wxbridge/internal/menufile"
+	"wxbridge/internal/yamlfile"
 	"wxbridge/wechat"
 )
 
@@ -206,7 +207,7 @@ func (m *menuEnv) readFile() (menufile.Menu, error) {
 		return menufile.Menu{}, &exitError{code: 2, err: fmt.Errorf("%s cannot be read: %w", name, errors.Unwrap(err))}
 	}
 	menu, err := menufile.Parse(text, m.links.from)
-	faults, ok := errors.AsType[menufile.Faults](err)
+	faults, ok := errors.AsType[yamlfile.Faults](err)
 	if !ok {
 		return menu, err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wxbridge/internal/clients"
-	"wxbridge/internal/listfile"
+	"wxbridge/internal/yamlfile"
 )
 
 func hashOf(secret string) string {
@@ -120,7 +120,7 @@ func TestREL14_EveryFaultHasItsLineAndQuotesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := clients.Parse([]byte(row.text))
-			var faults listfile.Faults
+			var faults yamlfile.Faults
 			if !errors.As(err, &faults) || r != nil {
 				t.Fatalf("Parse: %v", err)
 			}
@@ -157,7 +157,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("clients:\n  - id: a\n    <<: *b\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := clients.Parse([]byte(text))
-		var faults listfile.Faults
+		var faults yamlfile.Faults
 		if err == nil && r.Len() == 0 || err != nil && !errors.As(err, &faults) {
 			t.Errorf("%d clients, error %v", r.Len(), err)
 		}

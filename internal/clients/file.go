@@ -18,7 +18,7 @@ import (
 //	    secret_sha256: 1f6b…          # SHA-256 of the secret, hexadecimal
 //	    may: [introspect, revoke]
 //
-// The error is of type [listfile.Faults].
+// The error is of type [yamlfile.Faults].
 func Parse(text []byte) (*Registry, error) {
 	p := fileParser{Reader: listfile.Reader{List: "clients", Thing: "client", Fields: []string{"id", "secret_sha256", "may"}},
 		registry: Registry{byID: map[string]registered{}}, ids: map[string]int{}, hashes: map[[sha256.Size]byte]int{}}

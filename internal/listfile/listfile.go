@@ -3,41 +3,21 @@
 package listfile
 
 import (
-	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+
+	"wxbridge/internal/yamlfile"
 )
-
-// Fault is one thing wrong with a file.
-type Fault struct {
-	Line    int // 0 if it is about the whole file
-	Problem string
-}
-
-// Faults is everything wrong with a file.
-type Faults []Fault
-
-// Error implements error: one line a fault.
-func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, fault := range f {
-		lines[i] = fmt.Sprintf("line %d: %s", fault.Line, fault.Problem)
-	}
-	return strings.Join(lines, "\n")
-}
 
 // Reader takes a file apart and gathers its faults. The YAML is walked by hand so that one fault does not hide the others.
 type Reader struct {
 	List   string   // the list's name, such as apps
 	Thing  string   // what it lists, such as app
 	Fields []string // that one may have
-	faults Faults
+	faults yamlfile.Faults
 }
 
 // Entry is one set of fields of the list.
@@ -60,29 +40,20 @@ type Value struct {
 
 // Fault notes something wrong.
 func (r *Reader) Fault(line int, problem string, args ...any) {
-	r.faults = append(r.faults, Fault{line, fmt.Sprintf(problem, args...)})
+	r.faults.Note(line, problem, args...)
 }
 
 // Faults gives what was noted, from the first line to the last.
-func (r *Reader) Faults() Faults {
-	slices.SortStableFunc(r.faults, func(a, b Fault) int { return a.Line - b.Line })
+func (r *Reader) Faults() yamlfile.Faults {
+	r.faults.Sort()
 	return r.faults
 }
 
 // Entries reads the file's list. What is no set of fields is noted and left out, and so is a field that no thing has.
 func (r *Reader) Entries(text []byte) []Entry {
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		r.notYAML(err)
-		return nil
-	}
-	if len(file.Docs) > 1 {
-		r.Fault(lineOf(file.Docs[1].Body), "a second document begins; there is one")
-		return nil
-	}
 	var list *ast.SequenceNode
-	if len(file.Docs) == 1 && file.Docs[0].Body != nil {
-		list = r.named(file.Docs[0].Body)
+	if body := r.faults.Parse(text); body != nil {
+		list = r.named(body)
 	}
 	if list == nil || len(list.Values) == 0 {
 		if len(r.faults) == 0 {
@@ -99,25 +70,12 @@ func (r *Reader) Entries(text []byte) []Entry {
 	return entries
 }
 
-// notYAML tells the parser's reason, which names what it stumbled over but for a few words in quotes.
-func (r *Reader) notYAML(err error) {
-	line, reason := 0, ""
-	if at, ok := errors.AsType[yaml.Error](err); ok {
-		if t := at.GetToken(); t != nil && t.Position != nil {
-			line = t.Position.Line
-		}
-		reason, _, _ = strings.Cut(at.GetMessage(), `"`)
-		reason = ": " + strings.TrimSpace(reason)
-	}
-	r.Fault(line, "is not YAML%s", reason)
-}
-
 // named finds the list.
 func (r *Reader) named(body ast.Node) *ast.SequenceNode {
-	members, ok := membersOf(body)
+	members, ok := yamlfile.MembersOf(body)
 	if !ok {
 		if _, empty := body.(*ast.NullNode); !empty {
-			r.Fault(lineOf(body), "is not a list named %s", r.List)
+			r.Fault(yamlfile.LineOf(body), "is not a list named %s", r.List)
 		}
 		return nil
 	}
@@ -127,32 +85,32 @@ func (r *Reader) named(body ast.Node) *ast.SequenceNode {
 		values, isList := m.Value.(*ast.SequenceNode)
 		_, isNull := m.Value.(*ast.NullNode)
 		switch {
-		case keyOf(m) != r.List:
-			r.Fault(lineOf(m.Key), "there is %s beside the list named %s", shown(keyOf(m)), r.List)
+		case yamlfile.KeyOf(m) != r.List:
+			r.Fault(yamlfile.LineOf(m.Key), "there is %s beside the list named %s", shown(yamlfile.KeyOf(m)), r.List)
 		case met:
-			r.Fault(lineOf(m.Key), "the list named %s is repeated", r.List)
+			r.Fault(yamlfile.LineOf(m.Key), "the list named %s is repeated", r.List)
 		case !isList && !isNull:
-			r.Fault(lineOf(m.Key), "%s is not a list", r.List)
+			r.Fault(yamlfile.LineOf(m.Key), "%s is not a list", r.List)
 		default:
 			list = values
 		}
-		met = met || keyOf(m) == r.List
+		met = met || yamlfile.KeyOf(m) == r.List
 	}
 	return list
 }
 
 func (r *Reader) entry(node ast.Node) (Entry, bool) {
-	members, ok := membersOf(node)
+	members, ok := yamlfile.MembersOf(node)
 	if !ok {
-		r.Fault(lineOf(node), "each %s is a set of fields: %s", r.Thing, strings.Join(r.Fields, ", "))
+		r.Fault(yamlfile.LineOf(node), "each %s is a set of fields: %s", r.Thing, strings.Join(r.Fields, ", "))
 		return Entry{}, false
 	}
-	e := Entry{Line: lineOf(node), fields: map[string]field{}}
+	e := Entry{Line: yamlfile.LineOf(node), fields: map[string]field{}}
 	if len(members) > 0 {
-		e.Line = lineOf(members[0].Key)
+		e.Line = yamlfile.LineOf(members[0].Key)
 	}
 	for _, m := range members {
-		name, line := keyOf(m), lineOf(m.Key)
+		name, line := yamlfile.KeyOf(m), yamlfile.LineOf(m.Key)
 		_, repeated := e.fields[name]
 		switch {
 		case !slices.Contains(r.Fields, name):
@@ -196,7 +154,7 @@ func (r *Reader) Text(e Entry, name string) (text string, ok bool) {
 	if !given {
 		return "", false
 	}
-	text, ok = scalar(f.node)
+	text, ok = yamlfile.Scalar(f.node)
 	if !ok {
 		r.Fault(f.line, "%s is not one text", name)
 	}
@@ -219,13 +177,13 @@ func (r *Reader) Texts(e Entry, name, example string) (all []Value, ok bool) {
 	}
 	ok = true
 	for n, node := range list.Values {
-		text, isText := scalar(node)
+		text, isText := yamlfile.Scalar(node)
 		if !isText {
-			r.Fault(lineOf(node), "entry %d of %s is not one text", n+1, name)
+			r.Fault(yamlfile.LineOf(node), "entry %d of %s is not one text", n+1, name)
 			ok = false
 			continue
 		}
-		all = append(all, Value{text, n + 1, lineOf(node)})
+		all = append(all, Value{text, n + 1, yamlfile.LineOf(node)})
 	}
 	return all, ok
 }
@@ -237,47 +195,4 @@ func (r *Reader) Yes(e Entry, name string) bool {
 		r.Fault(e.LineOf(name), "%s is neither true nor false", name)
 	}
 	return text == "true"
-}
-
-func lineOf(node ast.Node) int {
-	if node == nil {
-		return 0
-	}
-	if t := node.GetToken(); t != nil && t.Position != nil {
-		return t.Position.Line
-	}
-	return 0
-}
-
-func keyOf(m *ast.MappingValueNode) string {
-	if t := m.Key.GetToken(); t != nil {
-		return t.Value
-	}
-	return ""
-}
-
-// membersOf gives the members of a mapping, which the parser may leave unwrapped if there is only one.
-func membersOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}, true
-	}
-	return nil, false
-}
-
-// scalar is a value as it is written; nothing is "".
-func scalar(node ast.Node) (string, bool) {
-	switch n := node.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.NullNode:
-		return "", true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return node.GetToken().Value, true
-	}
-	return "", false
 }

@@ -3,9 +3,7 @@
 package menufile
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 )
 
 // Menu is a menu: 1 to 3 buttons.
@@ -63,22 +61,4 @@ func articleKinds() []string { return []string{"article_id", "article_view_limit
 // kinds are all fields of which a button has exactly one, buttons below it included.
 func kinds() []string {
 	return slices.Concat([]string{kindLogin, kindView, kindMiniProgram}, keyKinds(), mediaKinds(), articleKinds(), []string{kindSub})
-}
-
-// Fault is one thing wrong with a file.
-type Fault struct {
-	Line    int // 0 if it is about the whole file
-	Problem string
-}
-
-// Faults is everything wrong with a file.
-type Faults []Fault
-
-// Error implements error: one line a fault.
-func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, fault := range f {
-		lines[i] = fmt.Sprintf("line %d: %s", fault.Line, fault.Problem)
-	}
-	return strings.Join(lines, "\n")
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"wxbridge/internal/menufile"
+	"wxbridge/internal/yamlfile"
 )
 
 const base = "https://login.example.com/login?return_to="
@@ -185,7 +186,7 @@ func TestParse_FaultsHaveTheirLine(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, err := menufile.Parse([]byte(row.text), login)
-			faults, ok := errors.AsType[menufile.Faults](err)
+			faults, ok := errors.AsType[yamlfile.Faults](err)
 			if !ok || len(faults) != 1 || !strings.Contains(err.Error(), row.want) || got.Buttons != nil {
 				t.Errorf("got %+v and\n%v\nwant %s", got, err, row.want)
 			}
@@ -204,7 +205,7 @@ func TestParse_FindsAllFaultsInTheirOrder(t *testing.T) {
   - nome: d
 - click: k
 `), login)
-	faults, ok := errors.AsType[menufile.Faults](err)
+	faults, ok := errors.AsType[yamlfile.Faults](err)
 	if !ok {
 		t.Fatal(err)
 	}
@@ -282,7 +283,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		m, err := menufile.Parse(text, login)
 		if err != nil {
-			faults, ok := errors.AsType[menufile.Faults](err)
+			faults, ok := errors.AsType[yamlfile.Faults](err)
 			if !ok || len(faults) == 0 {
 				t.Fatalf("%T %v", err, err)
 			}

@@ -1,8 +1,6 @@
 package menufile
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -11,9 +9,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+
+	"wxbridge/internal/yamlfile"
 )
 
 // Parse reads a menu file: YAML with one list named buttons, unknown fields refused.
@@ -26,25 +24,25 @@ import (
 //	      - name: 官网
 //	        view: https://www.example.com/?a=1&b=2
 //
-// The error is of type [Faults].
+// The error is of type [yamlfile.Faults].
 func Parse(text []byte, login Login) (Menu, error) {
 	r := &reader{login: login}
 	m := Menu{Buttons: r.list(r.root(text), 1)}
 	if len(r.faults) > 0 {
-		slices.SortStableFunc(r.faults, func(a, b Fault) int { return a.Line - b.Line })
+		r.faults.Sort()
 		return Menu{}, r.faults
 	}
 	return m, nil
 }
 
-// reader reads one file. The YAML is walked by hand so that one fault does not hide the others.
+// reader reads one file.
 type reader struct {
 	login  Login
-	faults Faults
+	faults yamlfile.Faults
 }
 
 func (r *reader) fault(line int, problem string, args ...any) {
-	r.faults = append(r.faults, Fault{line, fmt.Sprintf(problem, args...)})
+	r.faults.Note(line, problem, args...)
 }
 
 // root finds the list named buttons.
@@ -57,20 +55,13 @@ func (r *reader) root(text []byte) ast.Node {
 		r.fault(0, "is not UTF-8")
 		return nil
 	}
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		r.faults = append(r.faults, notYAML(err))
+	body := r.faults.Parse(text)
+	if body == nil {
+		if len(r.faults) == 0 {
+			r.fault(0, "has no button in a list named buttons")
+		}
 		return nil
 	}
-	if len(file.Docs) > 1 {
-		r.fault(lineOf(file.Docs[1].Body), "a second document begins; there is one")
-		return nil
-	}
-	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		r.fault(0, "has no button in a list named buttons")
-		return nil
-	}
-	body := file.Docs[0].Body
 	fields, ok := r.fields(body, "is not a list named buttons; examples/menu.yaml shows one", kindSub)
 	if !ok {
 		return nil
@@ -80,24 +71,6 @@ func (r *reader) root(text []byte) ast.Node {
 		r.fault(0, "has no button in a list named buttons")
 	}
 	return f.value
-}
-
-// notYAML says where the file is none, and why if the parser knows.
-func notYAML(err error) Fault {
-	fault := Fault{Problem: "is not YAML"}
-	at, ok := errors.AsType[yaml.Error](err)
-	if !ok {
-		return fault
-	}
-	if at.GetToken() != nil && at.GetToken().Position != nil {
-		fault.Line = at.GetToken().Position.Line
-	}
-	why, _, _ := strings.Cut(at.GetMessage(), `"`) // what stands in quotes is the file's
-	if strings.Contains(why, "'\t'") {
-		why = "a line begins with a tab; indent with spaces"
-	}
-	fault.Problem += ": " + strings.TrimSpace(why)
-	return fault
 }
 
 // shown is a name from the file that is fit for a terminal.
@@ -117,14 +90,14 @@ type field struct {
 
 // fields takes a mapping apart that may have the members named; what says what it is, for the fault that it is none.
 func (r *reader) fields(node ast.Node, what string, names ...string) (map[string]field, bool) {
-	members, ok := membersOf(node)
+	members, ok := yamlfile.MembersOf(node)
 	if !ok {
-		r.fault(lineOf(node), "%s", what)
+		r.fault(yamlfile.LineOf(node), "%s", what)
 		return nil, false
 	}
 	fields := map[string]field{}
 	for _, m := range members {
-		name, line := keyOf(m), lineOf(m.Key)
+		name, line := yamlfile.KeyOf(m), yamlfile.LineOf(m.Key)
 		_, repeated := fields[name]
 		switch {
 		case !slices.Contains(names, name):
@@ -150,12 +123,12 @@ func (r *reader) list(node ast.Node, level int) (buttons []Button) {
 	list, ok := node.(*ast.SequenceNode)
 	switch {
 	case !ok:
-		r.fault(lineOf(node), "buttons is not a list of buttons")
+		r.fault(yamlfile.LineOf(node), "buttons is not a list of buttons")
 		return nil
 	case len(list.Values) == 0:
-		r.fault(lineOf(node), "buttons is empty; there are 1 to %d", most)
+		r.fault(yamlfile.LineOf(node), "buttons is empty; there are 1 to %d", most)
 	case len(list.Values) > most:
-		r.fault(lineOf(list.Values[most]), "there is a button too many; WeChat takes %d here", most)
+		r.fault(yamlfile.LineOf(list.Values[most]), "there is a button too many; WeChat takes %d here", most)
 	}
 	for _, item := range list.Values {
 		buttons = append(buttons, r.button(item, level))
@@ -171,9 +144,9 @@ func (r *reader) button(node ast.Node, level int) (b Button) {
 		return b
 	}
 	unknown := len(r.faults) > before // which may be what the button should do
-	line := lineOf(node)
-	if members, ok := membersOf(node); ok && len(members) > 0 {
-		line = lineOf(members[0].Key)
+	line := yamlfile.LineOf(node)
+	if members, ok := yamlfile.MembersOf(node); ok && len(members) > 0 {
+		line = yamlfile.LineOf(members[0].Key)
 	}
 	r.name(&b, fields, line, level)
 	var given []string
@@ -303,7 +276,7 @@ func (r *reader) limited(name string, f field, most int) string {
 // text reads a text that is not blank and has nothing in it that menus cannot have: WeChat refuses the escapes that JSON
 // needs for control characters and line separators.
 func (r *reader) text(name string, f field) (string, bool) {
-	text, ok := scalar(f.value)
+	text, ok := yamlfile.Scalar(f.value)
 	switch {
 	case !ok:
 		r.fault(f.line, "%s is not one text", name)
@@ -315,49 +288,6 @@ func (r *reader) text(name string, f field) (string, bool) {
 		r.fault(f.line, "%s begins or ends with a space", name)
 	default:
 		return text, true
-	}
-	return "", false
-}
-
-func lineOf(node ast.Node) int {
-	if node == nil {
-		return 0
-	}
-	if t := node.GetToken(); t != nil && t.Position != nil {
-		return t.Position.Line
-	}
-	return 0
-}
-
-func keyOf(m *ast.MappingValueNode) string {
-	if t := m.Key.GetToken(); t != nil {
-		return t.Value
-	}
-	return ""
-}
-
-// membersOf gives the members of a mapping, which the parser may leave unwrapped if there is only one.
-func membersOf(node ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch n := node.(type) {
-	case *ast.MappingNode:
-		return n.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}, true
-	}
-	return nil, false
-}
-
-// scalar is the text of a value as it was written: a key may look like a number.
-func scalar(node ast.Node) (string, bool) {
-	switch n := node.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.NullNode:
-		return "", true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return node.GetToken().Value, true
 	}
 	return "", false
 }

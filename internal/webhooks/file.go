@@ -45,7 +45,7 @@ type Known struct {
 //	    apps: [shop]                              # aliases or appids
 //
 // A pattern that no known event fits, or an app that is not known, is a fault. readFile reads a secret_file; the files that
-// were read are returned too. The error is of type [listfile.Faults].
+// were read are returned too. The error is of type [yamlfile.Faults].
 func Parse(text []byte, known Known, readFile func(name string) ([]byte, error)) (endpoints []Endpoint, secretFiles []string, err error) {
 	p := fileParser{known: known, readFile: readFile,
 		Reader: listfile.Reader{List: "endpoints", Thing: "endpoint", Fields: []string{"name", "url", "secret", "secret_file", "secret_previous",

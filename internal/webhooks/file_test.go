@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"wxbridge/internal/listfile"
 	"wxbridge/internal/webhooks"
+	"wxbridge/internal/yamlfile"
 )
 
 var known = webhooks.Known{
@@ -142,7 +142,7 @@ func TestREL14_EveryFaultHasItsLineAndQuotesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			endpoints, _, err := webhooks.Parse([]byte(row.text), known, noFiles)
-			var faults listfile.Faults
+			var faults yamlfile.Faults
 			if !errors.As(err, &faults) || endpoints != nil {
 				t.Fatalf("Parse: %v", err)
 			}
@@ -168,7 +168,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("endpoints:\n  - name: a\n    <<: *b\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		endpoints, _, err := webhooks.Parse([]byte(text), known, noFiles)
-		var faults listfile.Faults
+		var faults yamlfile.Faults
 		if err == nil && len(endpoints) == 0 || err != nil && !errors.As(err, &faults) {
 			t.Errorf("%d endpoints, error %v", len(endpoints), err)
 		}
