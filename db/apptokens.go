@@ -101,13 +101,17 @@ func (s *sqliteStore) ForgetAppTokens(ctx context.Context) error {
 }
 
 // changeAppToken runs one statement and returns the number of rows it changed.
-func (s *sqliteStore) changeAppToken(ctx context.Context, owner string, run func(*transaction) (int64, error)) (n int64, err error) {
+func (s *sqliteStore) changeAppToken(ctx context.Context, owner string, run func(*transaction) (int64, error)) (int64, error) {
 	if owner == "" { // stands for nobody
 		return 0, errNoOwner
 	}
-	err = s.writer.do(ctx, func(tx *transaction) (err error) {
+	var n int64
+	err := s.writer.do(ctx, func(tx *transaction) (err error) {
 		n, err = run(tx)
 		return err
 	})
-	return n, err
+	if err != nil {
+		return 0, err // n may be the writer's still
+	}
+	return n, nil
 }

@@ -1,13 +1,10 @@
 package e2e
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 )
@@ -31,10 +28,5 @@ func runAll(m *testing.M) int {
 		}
 		return path, nil
 	})
-	// The tests that run beside others wait most of their time. -parallel, which is read later, has the last word.
-	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
 	return m.Run()
 }

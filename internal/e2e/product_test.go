@@ -269,12 +269,18 @@ func waitFor(t testing.TB, limit time.Duration, what string, ok func() bool) {
 	}
 }
 
+// givenAddresses are those that freeAddress gave: whoever was given one may not listen there yet.
+var givenAddresses sync.Map
+
 // freeAddress is a loopback address nobody listens on at this moment.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		// Below the ports that the system hands out by itself, so that no other test's listener takes it in between.
 		address := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		if _, given := givenAddresses.LoadOrStore(address, true); given {
+			continue
+		}
 		if l, err := net.Listen("tcp", address); err == nil {
 			l.Close()
 			return address
