@@ -574,7 +574,11 @@ func TestVerify_TheShortCutIsTakenAmongOtherRequests(t *testing.T) {
 		token := g.access(g.claims(g.fan("oAlice", "爱丽丝"), "oAlice"))
 		good := question{"GET /auth/verify HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + token + "\r\n\r\n", 200}
 		before := g.shortcuts.Load()
-		for _, each := range []question{row, good, good} { // the first good one may come before the server is ready for it
+		for n := 0; n < 200 && g.shortcuts.Load() == before; n++ { // a question that the server is not ready for yet goes the longer way
+			each := good
+			if n == 0 {
+				each = row
+			}
 			_, err := io.WriteString(conn, each.request)
 			must(t, err)
 			res, err := http.ReadResponse(in, nil)
